@@ -1,0 +1,1 @@
+"""What was measured: published measurements, fits, and later the real runs."""

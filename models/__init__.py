@@ -1,0 +1,1 @@
+"""The neural networks being trained, each described once as a table of layers."""

@@ -1,0 +1,117 @@
+"""A neural network as a table of layers: the one description that all engines read.
+
+Identical layers are the same object, so whatever prices a layer prices it once.
+
+Limits: a model is a chain of layers. Branches (residual blocks, inception modules)
+live inside one layer, which is therefore the finest place to cut a pipeline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.operators import Operator, Split
+from models.work import Share, Work
+
+LayerRole = Literal["embedding", "block", "head"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """Consecutive operators that are never cut apart by a pipeline.
+
+    Fields:
+        name: such as `block` or `conv1`.
+        operators: in forward order.
+        output_elements: elements a sample handed to the next layer [1].
+        role: `embedding` and `head` layers are not counted when a pipeline
+            divides the `block` layers; they stick to the first and last stage.
+        tied_to: name of the layer whose weight this one shares, if any.
+    """
+
+    name: str
+    operators: tuple[Operator, ...]
+    output_elements: int
+    role: LayerRole = "block"
+    tied_to: str | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters that the layer owns [1]."""
+        return sum(operator.parameters for operator in self.operators)
+
+    def forward_flop(self) -> float:
+        """Return the FLOP of the forward pass of one sample [FLOP]."""
+        share = Share(samples=1)
+        return sum(w.flop for op in self.operators for w in op.forward(share))
+
+    def backward_flop(self) -> float:
+        """Return the FLOP of the whole backward pass of one sample [FLOP]."""
+        share = Share(samples=1)
+        works = (
+            w
+            for op in self.operators
+            for w in (*op.backward_input(share), *op.backward_weight(share))
+        )
+        return sum(w.flop for w in works)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A network and the sample it is trained on.
+
+    Fields:
+        name: the published name, or the family for free dimensions.
+        layers: in forward order; identical layers are one object.
+        tokens_per_sample: sequence length, or 1 where a sample is an image [1].
+        sample_bytes: bytes of one input sample as it reaches the device [B].
+        attention: `causal`, `full` or `none`: the FLOP convention printed
+            beside MFU. FLOP are counted over the full matrix in either case.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    tokens_per_sample: int
+    sample_bytes: float
+    attention: Literal["causal", "full", "none"] = "none"
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters, tied weights once [1]."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def num_blocks(self) -> int:
+        """Layers that a pipeline may divide [1]."""
+        return sum(layer.role == "block" for layer in self.layers)
+
+    @property
+    def can_split_tensors(self) -> bool:
+        """Whether any operator is divided by tensor parallelism."""
+        return any(
+            operator.split is not Split.NONE
+            for layer in self.layers
+            for operator in layer.operators
+        )
+
+    def forward_flop(self) -> float:
+        """Return the FLOP of the forward pass of one sample [FLOP]."""
+        return sum(layer.forward_flop() for layer in self.layers)
+
+    def backward_flop(self) -> float:
+        """Return the FLOP of the backward pass of one sample [FLOP]."""
+        return sum(layer.backward_flop() for layer in self.layers)
+
+
+def works(layer: Layer, share: Share, direction: str) -> tuple[Work, ...]:
+    """Return the kernels of one direction of `layer`: F, I, W or B (I and W)."""
+    if direction == "F":
+        return tuple(w for op in layer.operators for w in op.forward(share))
+    chosen: list[Work] = []
+    for operator in reversed(layer.operators):
+        if direction in {"I", "B"}:
+            chosen.extend(operator.backward_input(share))
+        if direction in {"W", "B"}:
+            chosen.extend(operator.backward_weight(share))
+    return tuple(chosen)

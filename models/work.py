@@ -1,0 +1,89 @@
+"""What one kernel does: FLOP, bytes and matrix dimensions, and no time.
+
+A `Work` is the smallest unit that the rest of the project prices.
+It is produced by the operators of a layer for one device's `Share` of that layer.
+
+Every number may be a NumPy array instead of a float: the formulas that make and
+price a `Work` use arithmetic that broadcasts, and the batch mode of the analytical
+engine relies on it to price thousands of plans in one pass.
+
+Limits: FLOP counts matrix products and convolutions only (two per multiply-add), the
+convention of `torch.utils.flop_counter`; element-wise arithmetic is free beside the
+bytes it moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+WorkKind = Literal["matrix", "memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One device's share of a layer.
+
+    Fields:
+        samples: training samples that the device processes at once [1].
+        tensor: tensor-parallel degree t that divides matrices and heads [1].
+        sequence: degree that divides the operators outside those matrices;
+            t under sequence parallelism, else 1 [1].
+        element: bytes of one activation or weight in compute [B].
+    """
+
+    samples: float
+    tensor: float = 1
+    sequence: float = 1
+    element: float = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One kernel on one device.
+
+    Fields:
+        name: what a trace shows, such as `fc1 forward`.
+        kind: `matrix` for products and convolutions, `memory` for the rest.
+        flop: multiply-adds times two [FLOP].
+        size: bytes read and written [B].
+        rows, columns, inner, batch: the product is `batch` times
+            (rows x inner) @ (inner x columns); zero for `memory` [1].
+        launches: device kernels that the framework starts for it [1].
+    """
+
+    name: str
+    kind: WorkKind
+    flop: float
+    size: float
+    rows: float = 0
+    columns: float = 0
+    inner: float = 0
+    batch: float = 0
+    launches: int = 1
+
+
+def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
+    name: str, *, rows: float, columns: float, inner: float, batch: float, element: float
+) -> Work:
+    """Return the work of `batch` products (rows x inner) @ (inner x columns).
+
+    FLOP = 2 · batch · rows · columns · inner;
+    bytes = element · batch · (rows·inner + inner·columns + rows·columns)
+
+    Args:
+        name: what a trace shows.
+        rows: m [1].
+        columns: n [1].
+        inner: k, the dimension summed over [1].
+        batch: independent products [1].
+        element: bytes of one number [B].
+    """
+    size = element * batch * (rows * inner + inner * columns + rows * columns)
+    flop = 2.0 * batch * rows * columns * inner
+    return Work(name, "matrix", flop, size, rows, columns, inner, batch)
+
+
+def memory_work(name: str, size: float, *, launches: int = 1) -> Work:
+    """Return the work of a kernel that only moves `size` bytes [B]."""
+    return Work(name, "memory", 0.0, size, launches=launches)

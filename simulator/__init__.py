@@ -1,0 +1,1 @@
+"""The plan, its lowering, the predicting engines, results and the command line."""

@@ -1,0 +1,1 @@
+"""The hardware: units, devices, links, clusters and what was fitted on them."""
