@@ -84,6 +84,7 @@ class Linear:
         columns: output features [1].
         bias: whether a bias is added (its kernel is fused) [bool].
         owns_weight: False where the weight is tied to another layer's [bool].
+        needs_input_gradient: False where the input is the sample itself [bool].
     """
 
     name: str
@@ -93,6 +94,7 @@ class Linear:
     bias: bool = True
     split: Split = Split.NONE
     owns_weight: bool = True
+    needs_input_gradient: bool = True
 
     is_core_attention = False
 
@@ -105,7 +107,9 @@ class Linear:
     def _dims(self, share: Share) -> tuple[float, float, float]:
         columns = self.columns / (share.tensor if self.split is Split.COLUMN else 1)
         inner = self.inner / (share.tensor if self.split is Split.ROW else 1)
-        return self.rows * share.samples, columns, inner
+        # A replicated weight sees only its own rows under sequence parallelism.
+        rows = self.rows / (share.sequence if self.split is Split.NONE else 1)
+        return rows * share.samples, columns, inner
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return Y = X A."""
@@ -113,7 +117,9 @@ class Linear:
         return (_product(f"{self.name} F", share, rows, columns, inner),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
-        """Return dX = dY Aᵀ."""
+        """Return dX = dY Aᵀ, or nothing where X is the sample itself."""
+        if not self.needs_input_gradient:
+            return ()
         rows, columns, inner = self._dims(share)
         return (_product(f"{self.name} I", share, rows, inner, columns),)
 
@@ -128,7 +134,9 @@ class Linear:
         return share.element * share.samples * self.rows * self.inner / divisor
 
 
-def _product(name: str, share: Share, rows: float, columns: float, inner: float) -> Work:
+def _product(
+    name: str, share: Share, rows: float, columns: float, inner: float
+) -> Work:
     return matrix_work(
         name, rows=rows, columns=columns, inner=inner, batch=1, element=share.element
     )
@@ -205,6 +213,9 @@ class Convolution:
         inputs: elements of the input, a sample [1].
         groups: independent channel groups [1].
         bias: whether a bias is added (its kernel is fused) [bool].
+        needs_input_gradient: False where the input is the sample itself [bool].
+        keeps_input: False where another operator already keeps the same input for
+            the backward pass, as the branches of a fork share theirs [bool].
     """
 
     name: str
@@ -215,6 +226,8 @@ class Convolution:
     inputs: int
     groups: int = 1
     bias: bool = False
+    needs_input_gradient: bool = True
+    keeps_input: bool = True
 
     split = Split.NONE
     is_core_attention = False
@@ -252,6 +265,8 @@ class Convolution:
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return the gradient of the inputs; as many FLOP as the forward."""
+        if not self.needs_input_gradient:
+            return ()
         rows, columns, inner = self._dims(share)
         return (self._work(f"{self.name} I", share, (rows, inner, columns)),)
 
@@ -261,8 +276,9 @@ class Convolution:
         return (self._work(f"{self.name} W", share, (inner, columns, rows)),)
 
     def saved_bytes(self, share: Share) -> float:
-        """Return the input's bytes [B]."""
-        return share.element * share.samples * self.inputs
+        """Return the input's bytes, unless another operator keeps it [B]."""
+        kept = self.inputs if self.keeps_input else 0
+        return share.element * share.samples * kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +291,12 @@ class Elementwise:
         forward_bytes: bytes moved forward, a sample, at two bytes an element [B].
         backward_bytes: the same for the backward pass [B].
         kept_bytes: activation bytes kept for backward, same convention [B].
+        mask_bytes: further bytes of a mask or of indices, written forward, kept, and
+            read backward; they do not scale with the element size [B].
         parameters: trainable parameters, such as gain and bias [1].
-        launches: device kernels forward and backward [1].
-        scales: whether the bytes scale with the element size (a mask does not).
+        launches: device kernels forward and backward; a direction without any costs
+            nothing [1].
+        scales: whether the bytes scale with the element size (fp32 logits do not).
     """
 
     name: str
@@ -289,14 +308,18 @@ class Elementwise:
     launches: tuple[int, int] = (1, 1)
     is_core_attention: bool = False
     scales: bool = True
+    mask_bytes: float = 0.0
 
     def _bytes(self, size: float, share: Share) -> float:
         scale = share.element / 2.0 if self.scales else 1.0
-        return size * scale * share.samples / degree(self.split, share)
+        size = size * scale + self.mask_bytes
+        return size * share.samples / degree(self.split, share)
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return one memory-bound kernel, or several fused into one price."""
         size = self._bytes(self.forward_bytes, share)
+        if self.launches[0] == 0:
+            return ()
         return (memory_work(f"{self.name} F", size, launches=self.launches[0]),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:

@@ -64,7 +64,13 @@ class Work:
 
 
 def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
-    name: str, *, rows: float, columns: float, inner: float, batch: float, element: float
+    name: str,
+    *,
+    rows: float,
+    columns: float,
+    inner: float,
+    batch: float,
+    element: float,
 ) -> Work:
     """Return the work of `batch` products (rows x inner) @ (inner x columns).
 

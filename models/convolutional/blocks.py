@@ -1,0 +1,171 @@
+"""What convolutional networks have beside convolutions, priced by the bytes they move.
+
+Bytes are a sample's, at two bytes an element, for the kernels of PyTorch with cuDNN.
+A tensor that backward needs is counted once, by the operator that reads it, so that
+a ReLU in place (whose output is what it needs) keeps nothing of its own.
+Where several operators read the same tensor, one of them keeps it (`keeps_input`).
+
+Limits: running statistics, a few numbers a channel, are free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from models.operators import Elementwise
+
+_INDEX_BYTES = 8  # PyTorch keeps the winners of a max pooling as 64-bit integers.
+
+
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of a window, given as one number if it is square."""
+    return (size, size) if isinstance(size, int) else size
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Dimensions of the feature maps of one sample [1]."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def elements(self) -> int:
+        """Numbers a sample [1]."""
+        return self.channels * self.height * self.width
+
+    def slide(
+        self,
+        kernel: int | tuple[int, int],
+        stride: int,
+        padding: int | tuple[int, int],
+        channels: int | None = None,
+    ) -> Maps:
+        """Return the maps after a window slid over them.
+
+        output = (input + 2 padding - kernel) // stride + 1
+        """
+        height, width = (
+            (size + 2 * pad - window) // stride + 1
+            for size, pad, window in zip(
+                (self.height, self.width), pair(padding), pair(kernel), strict=True
+            )
+        )
+        return replace(
+            self, channels=channels or self.channels, height=height, width=width
+        )
+
+
+def batch_norm(name: str, maps: Maps) -> Elementwise:
+    """Return a batch normalisation in training, cuDNN's one kernel a direction.
+
+    Forward reads its input twice (statistics, then normalise) and writes once.
+    Backward reads input and gradient twice (sums, then apply) and writes once.
+    Keeps its input. Gain and bias are one number each a channel.
+    """
+    elements = maps.elements
+    return Elementwise(
+        name,
+        forward_bytes=6.0 * elements,
+        backward_bytes=10.0 * elements,
+        kept_bytes=2.0 * elements,
+        parameters=2 * maps.channels,
+    )
+
+
+def relu(name: str, maps: Maps) -> Elementwise:
+    """Return a ReLU in place: reads and writes once.
+
+    Backward reads output and gradient and writes one.
+    """
+    elements = maps.elements
+    return Elementwise(
+        name, forward_bytes=4.0 * elements, backward_bytes=6.0 * elements
+    )
+
+
+def max_pool(
+    name: str, inputs: Maps, outputs: Maps, *, keeps_input: bool
+) -> Elementwise:
+    """Return a max pooling: reads its input, writes its output and indices.
+
+    Backward reads gradient and indices and writes a gradient of the input's size.
+    Windows that overlap read from the cache.
+    """
+    moved = 2.0 * (inputs.elements + outputs.elements)
+    return Elementwise(
+        name,
+        forward_bytes=moved,
+        backward_bytes=moved,
+        kept_bytes=2.0 * inputs.elements if keeps_input else 0.0,
+        mask_bytes=float(_INDEX_BYTES * outputs.elements),
+    )
+
+
+def average_pool(
+    name: str, inputs: Maps, outputs: Maps, *, keeps_input: bool
+) -> Elementwise:
+    """Return a mean over windows: reads its input and writes its output.
+
+    Backward reads the gradient and writes one of the input's size, from no tensor of
+    its own; `keeps_input` is for the ReLU before it.
+    """
+    moved = 2.0 * (inputs.elements + outputs.elements)
+    return Elementwise(
+        name,
+        forward_bytes=moved,
+        backward_bytes=moved,
+        kept_bytes=2.0 * inputs.elements if keeps_input else 0.0,
+    )
+
+
+def dropout(name: str, maps: Maps, *, keeps_input: bool) -> Elementwise:
+    """Return a dropout: reads and writes once, and a mask of one byte an element.
+
+    Keeps the mask; `keeps_input` is for the ReLU before it.
+    """
+    elements = maps.elements
+    return Elementwise(
+        name,
+        forward_bytes=4.0 * elements,
+        backward_bytes=4.0 * elements,
+        kept_bytes=2.0 * elements if keeps_input else 0.0,
+        mask_bytes=1.0 * elements,
+    )
+
+
+def residual(name: str, maps: Maps) -> Elementwise:
+    """Return the addition of a shortcut, in place: reads two, writes one.
+
+    Backward hands the gradient to both branches for nothing, and adds what comes back
+    from them: reads two, writes one.
+    """
+    moved = 6.0 * maps.elements
+    return Elementwise(name, forward_bytes=moved, backward_bytes=moved)
+
+
+def concatenation(
+    name: str, outputs: Maps, *, kept: int, fork: Maps, num_readers: int
+) -> Elementwise:
+    """Return the concatenation of branches, and the fork that they began at.
+
+    Forward reads all branches and writes them side by side. Backward takes views, but
+    where n operators read the fork, n - 1 additions join their gradients, each reading
+    two and writing one.
+
+    Args:
+        name: of the operator.
+        outputs: all branches side by side.
+        kept: elements of the branches that end in a ReLU, which needs them [1].
+        fork: what the branches read.
+        num_readers: n, operators that read it [1].
+    """
+    additions = num_readers - 1
+    return Elementwise(
+        name,
+        forward_bytes=4.0 * outputs.elements,
+        backward_bytes=6.0 * additions * fork.elements,
+        kept_bytes=2.0 * kept,
+        launches=(1, additions),
+    )

@@ -1,0 +1,1 @@
+"""Formulas: work and hardware in, seconds out. Each names its source and limits."""

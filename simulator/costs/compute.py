@@ -1,0 +1,175 @@
+"""How long does one kernel take on one device?
+
+A matrix product runs tile by tile over the device's units, in waves; it may divide its
+inner dimension to fill them; it cannot beat the memory. Everything else takes as long
+as its bytes. A fixed time per kernel is what the device spends on starting and
+draining it. The time that the host needs to issue it is separate
+(`simulator.pricing`).
+
+All arguments may be NumPy arrays.
+
+Limits: half-precision tile shapes for every device and format; no cache reuse between
+kernels; clocks are constant.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from topologies.units import (
+    Bytes,
+    BytesPerSecond,
+    Count,
+    Flop,
+    FlopPerSecond,
+    Ratio,
+    Seconds,
+)
+
+TILES: tuple[tuple[int, int, float], ...] = (
+    (256, 128, 1.0),
+    (128, 256, 1.0),
+    (128, 128, 0.9),
+    (64, 128, 0.6),
+    (128, 64, 0.6),
+    (64, 64, 0.4),
+)
+"""Rows, columns and relative efficiency of the tiles that a library chooses among.
+
+Source: CUTLASS and cuBLAS ship these shapes; that halving a tile's area costs about a
+tenth and quartering it four tenths is NVIDIA's figure 'tile efficiency' (Matrix
+Multiplication Background, section 3), read roughly.
+"""
+
+INNER_SPLITS = (1, 2, 4, 8)
+"""Parts into which a library may cut the inner dimension to fill the device."""
+
+SHORTEST_INNER = 256
+"""Inner parts shorter than this are not worth their extra pass."""
+
+
+def tiled_time(  # noqa: PLR0913 - a product has four dimensions, a tile two
+    rows: Count,
+    columns: Count,
+    inner: Count,
+    batch: Count,
+    *,
+    tile_rows: Count,
+    tile_columns: Count,
+    num_units: Count,
+    rate: FlopPerSecond,
+) -> Seconds:
+    """Return the time of a batched product in equal tiles, in whole waves.
+
+    T = ⌈batch ⌈m / tₘ⌉ ⌈n / tₙ⌉ / units⌉ · 2 tₘ tₙ k · units / rate
+
+    Args:
+        rows, columns, inner, batch: m, n, k and how many products [1].
+        tile_rows, tile_columns: tₘ and tₙ [1].
+        num_units: streaming multiprocessors; each holds one tile at a time [1].
+        rate: of all units together on full tiles [FLOP/s].
+
+    Assumes: a partial tile and a partial wave cost as much as full ones.
+
+    Source: NVIDIA, Matrix Multiplication Background, tile and wave quantization.
+
+    >>> tiled_time(256, 128, 64, 108, tile_rows=256, tile_columns=128, num_units=108,
+    ...            rate=1.0) == 2 * 256 * 128 * 64 * 108
+    True
+    """
+    tiles = batch * np.ceil(rows / tile_rows) * np.ceil(columns / tile_columns)
+    waves = np.ceil(tiles / num_units)
+    flop_per_unit: Flop = 2 * tile_rows * tile_columns * inner
+    return waves * flop_per_unit * num_units / rate
+
+
+def uncached_bytes(size: Bytes, cache: Bytes, reuse: Ratio) -> Bytes:
+    """Return the bytes of a kernel that reach the memory.
+
+    S - (1 - reuse) · min(S, cache)
+
+    Args:
+        size: S, bytes that the kernel reads and writes [B].
+        cache: last-level cache [B].
+        reuse: cost of a cached byte as a share of one from memory [1].
+
+    Assumes: what fits was left there by the kernel before.
+
+    Source: derived above.
+
+    >>> uncached_bytes(100.0, cache=30.0, reuse=0.0)
+    70.0
+    """
+    return size - (1 - reuse) * np.minimum(size, cache)
+
+
+def memory_time(size: Bytes, bandwidth: BytesPerSecond) -> Seconds:
+    """Return the time to move `size` bytes.
+
+    T = S / bandwidth
+
+    Args:
+        size: S, bytes read and written [B].
+        bandwidth: achieved by large kernels [B/s].
+
+    Assumes: enough parallelism to saturate the memory.
+
+    Source: Williams et al., Roofline, CACM 52(4), 2009.
+
+    >>> memory_time(2e9, 1e12)
+    0.002
+    """
+    return size / bandwidth
+
+
+def matrix_time(  # noqa: PLR0913 - dimensions, bytes and the device
+    rows: Count,
+    columns: Count,
+    inner: Count,
+    batch: Count,
+    *,
+    read: Bytes,
+    written: Bytes,
+    num_units: Count,
+    rate: FlopPerSecond,
+    bandwidth: BytesPerSecond,
+) -> Seconds:
+    """Return the time of a batched product with the best tile and inner split.
+
+    T = max(min over tiles and splits of the tiled time, reads / bandwidth)
+        + writes / bandwidth
+
+    With an inner split in j parts, j tiles share an output and 2 j + 2 passes over it
+    sum them.
+
+    Args:
+        rows, columns, inner, batch: m, n, k and how many products [1].
+        read, written: bytes from and to memory [B].
+        num_units: streaming multiprocessors [1].
+        rate: of all units together on large tiles [FLOP/s].
+        bandwidth: of the memory, as achieved [B/s].
+
+    Assumes: reads overlap with arithmetic, the epilogue's writes do not.
+
+    Source: derived above; tiles as in `TILES`.
+    """
+    best: Seconds = np.inf
+    for tile_rows, tile_columns, efficiency in TILES:
+        for parts in INNER_SPLITS:
+            time = tiled_time(
+                rows,
+                columns,
+                inner / parts,
+                batch * parts,
+                tile_rows=tile_rows,
+                tile_columns=tile_columns,
+                num_units=num_units,
+                rate=rate * efficiency,
+            )
+            if parts > 1:
+                summing = memory_time((2 * parts + 2) * written, bandwidth)
+                is_short = inner / parts < SHORTEST_INNER
+                time = np.where(is_short, np.inf, time + summing)
+            best = np.minimum(best, time)
+    reads = memory_time(read, bandwidth)
+    return np.maximum(best, reads) + memory_time(written, bandwidth)

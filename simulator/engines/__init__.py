@@ -1,0 +1,1 @@
+"""Engines turn a priced workload into start and end times."""

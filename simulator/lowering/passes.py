@@ -1,0 +1,144 @@
+"""Forward and backward passes of layers as items, with their tensor collectives.
+
+Megatron's rules (arXiv:1909.08053, section 3; with sequence parallelism
+arXiv:2205.05198, section 4.2.2), by the `Split` of each operator:
+
+=================  ==========================  ===============================
+operator           plain tensor parallelism    with sequence parallelism
+=================  ==========================  ===============================
+column, forward    -                           all-gather of the input before
+column, backward   all-reduce of its gradient  all-gather of the input before,
+                                               reduce-scatter of its gradient
+row, forward       all-reduce of the output    reduce-scatter of the output
+row, backward      -                           all-gather of the gradient before
+vocabulary, fwd.   all-reduce of the output    reduce-scatter of the output
+vocabulary, bwd.   -                           all-gather of the gradient before
+=================  ==========================  ===============================
+
+The vocabulary-parallel loss adds three all-reduces of one fp32 number a token: the
+maximum, the target's logit and the sum of exponentials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.model import Layer
+from models.operators import Embedding, Linear, Operator, Split
+from models.work import Share
+from simulator.workload import Item, Message, Pattern
+
+Recompute = Literal["none", "selective", "full"]
+_LOSS_REDUCTIONS = 3
+_FP32_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Items of one layer.
+
+    Fields:
+        forward: F.
+        backward: B, with whatever recomputation repeats before it.
+    """
+
+    forward: tuple[Item, ...]
+    backward: tuple[Item, ...]
+
+
+def layer_passes(layer: Layer, share: Share, recompute: Recompute) -> Passes:
+    """Return the forward and backward items of `layer` on one device."""
+    forward = tuple(
+        item for operator in layer.operators for item in _forward(operator, layer, share)
+    )
+    backward: list[Item] = []
+    is_block = layer.role == "block"
+    if recompute == "full" and is_block:
+        backward += forward
+    elif recompute == "selective" and is_block:
+        for operator in layer.operators:
+            if operator.is_core_attention:
+                backward += operator.forward(share)
+    for operator in reversed(layer.operators):
+        backward += _backward(operator, share)
+    return Passes(forward, tuple(backward))
+
+
+def _message(name: str, pattern: Pattern, size: float) -> Message:
+    return Message(f"{name} {pattern}", pattern, "tensor", size)
+
+
+def _input_bytes(operator: Linear, share: Share) -> float:
+    return share.element * share.samples * operator.rows * operator.inner
+
+
+def _output_bytes(operator: Linear | Embedding, share: Share) -> float:
+    width = operator.columns if isinstance(operator, Linear) else operator.width
+    return share.element * share.samples * operator.rows * width
+
+
+def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
+    items: list[Item] = [*operator.forward(share)]
+    if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
+        return items
+    is_sequence = _is_sequence(share)
+    if operator.split in {Split.ROW, Split.VOCABULARY}:
+        pattern: Pattern = "reduce-scatter" if is_sequence else "all-reduce"
+        size = _output_bytes(operator, share)
+        items.append(_message(operator.name, pattern, size))
+    elif operator.split is Split.COLUMN and isinstance(operator, Linear):
+        if is_sequence:
+            size = _input_bytes(operator, share)
+            items.insert(0, _message(operator.name, "all-gather", size))
+        if layer.role == "head":
+            size = _FP32_BYTES * share.samples * operator.rows
+            reduction = _message("loss", "all-reduce", size)
+            items += [reduction] * _LOSS_REDUCTIONS
+    return items
+
+
+def _backward(operator: Operator, share: Share) -> list[Item]:
+    gradient: list[Item] = [*operator.backward_input(share)]
+    weight: list[Item] = [*operator.backward_weight(share)]
+    if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
+        return gradient + weight
+    is_sequence = _is_sequence(share)
+    if operator.split is Split.COLUMN and isinstance(operator, Linear):
+        size = _input_bytes(operator, share)
+        if is_sequence:
+            gather = _message(f"{operator.name} input", "all-gather", size)
+            scatter = _message(f"{operator.name} gradient", "reduce-scatter", size)
+            return [gather, *gradient, scatter, *weight]
+        return [
+            *gradient,
+            _message(f"{operator.name} gradient", "all-reduce", size),
+            *weight,
+        ]
+    if is_sequence and operator.split in {Split.ROW, Split.VOCABULARY}:
+        size = _output_bytes(operator, share)
+        return [
+            _message(f"{operator.name} gradient", "all-gather", size),
+            *gradient,
+            *weight,
+        ]
+    return gradient + weight
+
+
+def _is_split(operator: Operator, share: Share) -> bool:
+    """Return whether tensor parallelism divides the operator on this device."""
+    return operator.split is not Split.NONE and _any_above_one(share.tensor)
+
+
+def _is_sequence(share: Share) -> bool:
+    return _any_above_one(share.sequence)
+
+
+def _any_above_one(degree: float) -> bool:
+    """Return whether a degree, or any of an array of them, is above one.
+
+    Where only some of an array's plans are split, messages over groups of one rank
+    are priced at nothing.
+    """
+    largest = degree if isinstance(degree, int | float) else degree.max()
+    return bool(largest > 1)

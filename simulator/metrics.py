@@ -1,0 +1,171 @@
+"""Where a step's time went: the same functions for every engine's timeline.
+
+Each rank's step is cut without gaps or overlaps into
+
+* compute: kernels;
+* exposed communication: messages on the compute stream, and idle time while a
+  message of the same rank is under way;
+* host: the device waits for kernels to be issued;
+* bubble: a pipeline rank idles for lack of input, until its gradients are done;
+* synchronization: it waits for other ranks at the end of the step;
+* other: what none of these explains.
+
+Parts are averaged over devices, so that they add up to the step time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from simulator.timeline import Span, Timeline
+from simulator.workload import Axis, Message, Pattern, Repeat, Workload
+from simulator.workload import Item as WorkItem
+from topologies.units import Bytes, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Parts of the step, averaged over devices; they add up to it [s each]."""
+
+    compute_s: Seconds
+    exposed_communication_s: Seconds
+    bubble_s: Seconds
+    synchronization_s: Seconds
+    host_s: Seconds
+    other_s: Seconds
+
+    @property
+    def total(self) -> Seconds:
+        """The step time [s]."""
+        return (
+            self.compute_s
+            + self.exposed_communication_s
+            + self.bubble_s
+            + self.synchronization_s
+            + self.host_s
+            + self.other_s
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """Messages of one kind in one step, over the whole job.
+
+    Fields:
+        op: the pattern.
+        axis: whose groups took part.
+        bytes: message sizes summed over calls; each group's call counts once [B].
+        count: calls [1].
+    """
+
+    op: Pattern
+    axis: Axis
+    bytes: Bytes
+    count: int
+
+
+def breakdown(timeline: Timeline) -> Breakdown:
+    """Return the parts of the step, averaged over devices."""
+    spans: dict[int, list[Span]] = defaultdict(list)
+    for span in timeline.spans:
+        spans[span.rank].append(span)
+    sums = [0.0] * 6
+    devices = 0
+    for rank, role in enumerate(timeline.roles):
+        parts = _rank_parts(spans[rank], timeline.step_time)
+        sums = [
+            total + role.multiplicity * part
+            for total, part in zip(sums, parts, strict=True)
+        ]
+        devices += role.multiplicity
+    return Breakdown(*(total / devices for total in sums))
+
+
+def _rank_parts(spans: list[Span], step_time: Seconds) -> tuple[float, ...]:
+    """Return the six parts of one rank's step, in the order of `Breakdown`."""
+    compute = exposed = bubble = synchronization = host = 0.0
+    messages = sorted((s.start, s.end) for s in spans if s.stream != "compute")
+    overlap = _Overlap(messages)
+    clock = 0.0
+    for span in spans:
+        if span.stream != "compute":
+            continue
+        idle = span.start - clock
+        hidden = overlap.within(clock, span.start)
+        exposed += hidden
+        bubble += idle - hidden
+        compute += span.compute
+        exposed += span.communication
+        host += (span.end - span.start) - span.compute - span.communication
+        clock = span.end
+    tail = overlap.within(clock, step_time)
+    exposed += tail
+    synchronization += step_time - clock - tail
+    parts = (compute, exposed, bubble, synchronization, host)
+    return (*parts, step_time - sum(parts))
+
+
+class _Overlap:
+    """Measures how much of ascending, disjoint intervals a list of others covers."""
+
+    def __init__(self, intervals: list[tuple[float, float]]) -> None:
+        self._intervals = _merged(intervals)
+        self._next = 0
+
+    def within(self, start: float, end: float) -> float:
+        """Return the covered length of [start, end]; calls must ascend."""
+        covered = 0.0
+        intervals = self._intervals
+        while self._next < len(intervals) and intervals[self._next][1] <= start:
+            self._next += 1
+        position = self._next
+        while position < len(intervals) and intervals[position][0] < end:
+            low, high = intervals[position]
+            covered += max(0.0, min(high, end) - max(low, start))
+            position += 1
+        return covered
+
+
+def _merged(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    merged: list[tuple[float, float]] = []
+    for start, end in intervals:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def ledger(workload: Workload, tensor: int, data: int) -> tuple[LedgerRow, ...]:
+    """Return what is sent in one step, by pattern and axis, over the whole job."""
+    members = {"tensor": tensor, "data": data, "model": tensor}
+    sizes: dict[tuple[Pattern, Axis], float] = defaultdict(float)
+    counts: dict[tuple[Pattern, Axis], int] = defaultdict(int)
+    sums = {
+        body: list(_messages(body.items, 1))
+        for body in {op.body for op in workload.ops}
+    }
+    for op in workload.ops:
+        multiplicity = workload.roles[op.ranks[0]].multiplicity
+        for item, count in sums[op.body]:
+            groups = max(1, multiplicity // members.get(item.axis, 1))
+            key = (item.pattern, item.axis)
+            sizes[key] += item.size * count * groups
+            counts[key] += count * groups
+    return tuple(
+        LedgerRow(pattern, axis, sizes[pattern, axis], counts[pattern, axis])
+        for pattern, axis in sorted(sizes)
+    )
+
+
+def _messages(
+    items: tuple[WorkItem, ...], count: int
+) -> Iterator[tuple[Message, int]]:
+    """Yield each message of a body with how often it is sent."""
+    for item in items:
+        if isinstance(item, Message):
+            yield item, count
+        elif isinstance(item, Repeat):
+            yield from _messages(item.items, count * int(item.count))

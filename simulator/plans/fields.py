@@ -1,0 +1,233 @@
+"""The kinds of value that a plan holds: numbers in SI inside, text with units outside.
+
+`Quantity` and `Threshold` sit in the annotations of the records, and are all that
+the loader, the dump and the JSON Schema know about units.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from topologies.units import UnitError, exact_quantity, parse_quantity
+
+Precision = Literal["fp16", "bf16", "fp32", "tf32"]
+GradientPrecision = Literal["fp32", "fp16", "bf16"]
+Optimizer = Literal["adam", "momentum", "sgd"]
+Schedule = Literal["1f1b", "gpipe", "interleaved"]
+Recompute = Literal["none", "selective", "full"]
+Family = Literal["gpt", "bert", "llama", "mlp"]
+Scheme = Literal["all-reduce"]
+Algorithm = Literal["ring"]
+Topology = Literal["switch"]
+Comparison = Literal["<", "<=", ">", ">="]
+
+MAX_DEVICES = 16_777_216  # 2 ** 24; the largest machines have some 2 ** 18
+MAX_LAYERS = 1_048_576  # 2 ** 20
+MAX_DIMENSION = 1_073_741_824  # 2 ** 30, of anything that a layer or batch counts
+
+# Names of design.md that are answered with "not built yet" instead of "unknown".
+PLANNED: dict[str, tuple[str, ...]] = {
+    "synchronization.scheme": (
+        *("parameter-server", "downpour", "sandblaster", "hogwild", "easgd"),
+        *("elastic-averaging", "project-adam", "local-sgd", "gossip"),
+        *("zero-1", "zero-2", "zero-3", "fsdp"),
+    ),
+    "synchronization.algorithm": (
+        *("tree", "double-binary-tree", "halving-doubling", "hierarchical"),
+        *("recursive-halving-doubling", "2d-torus"),
+    ),
+    "cluster.network.topology": (
+        *("ring", "wheel", "random", "star", "full", "torus", "hypercube"),
+        *("fat-tree", "rail-optimized", "dragonfly"),
+    ),
+    "parallelism.schedule": ("zero-bubble", "zb-h1", "zb-v", "dualpipe"),
+    "training.precision": ("fp8",),
+}
+
+_EXAMPLES = {"s": "5 us", "B": "25 MB", "B/s": "200 Gbit/s", "1": "0.4"}
+_BOUNDS = {"s": "< 60 s", "B": "< 80 GB", "1": "> 0.4"}
+_LONGEST_TEXT = 80
+
+
+def shown(value: object) -> str:
+    """Return `value` as TOML would write it, cut short where it is long."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() if abs(value) > 10**20:
+            # str() of a huge integer is slow, and refused beyond 4300 digits.
+            digits = int(value.bit_length() * 0.30103) + 1
+            return f"a number of about {digits} digits"
+        case dict():
+            return "a table"
+        case list() | tuple():
+            return "an array"
+        case str():
+            text = repr(value)
+        case _:
+            text = str(value)
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    return f"{text[: _LONGEST_TEXT // 2]}... ({len(text)} characters)"
+
+
+def refusal(problem: str, remedy: str = "") -> PydanticCustomError:
+    """Return the error that a validator raises; it becomes a `Fault` unchanged."""
+    context = {"problem": problem, "remedy": remedy}
+    return PydanticCustomError("refusal", "{problem}", context)
+
+
+def _parse(text: object, unit: str, example: str) -> float:
+    """Return the SI value of `text`; messages end in `example`."""
+    example = f'"{example}"'
+    if not isinstance(text, str):
+        problem = f"takes text with a unit, got {shown(text)}"
+        raise refusal(problem, f"write it in quotes, such as {example}")
+    if len(text) > _LONGEST_TEXT:
+        raise refusal(f"{shown(text)} is no quantity", f"write such as {example}")
+    try:
+        return parse_quantity(text, unit)
+    except UnitError as error:
+        problem, comma, remedy = str(error).partition(", this takes ")
+        if comma:
+            raise refusal(problem, f"this takes {remedy}") from None
+        problem, colon, remedy = problem.partition(": write ")
+        raise refusal(problem, f"write {remedy}" if colon else "") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Marks a float that text writes with a unit: `Annotated[float, Quantity("B")]`.
+
+    Fields:
+        unit: s, B, B/s or 1.
+        is_positive: whether zero is refused.
+    """
+
+    unit: str
+    is_positive: bool = True
+
+    def parse(self, text: object) -> float:
+        """Return the SI value of `text`, such as '25 MB'."""
+        example = _EXAMPLES[self.unit]
+        value = _parse(text, self.unit, example)
+        if self.is_positive and value == 0:
+            raise refusal(f"must be above zero, got {text!r}", f'such as "{example}"')
+        return value
+
+    def write(self, value: float) -> str:
+        """Return the text that `parse` reads back to the very same float."""
+        return exact_quantity(value, self.unit)
+
+    def __get_pydantic_core_schema__(
+        self, source: type, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Parse before, write after."""
+        return core_schema.no_info_before_validator_function(
+            self.parse,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(self.write),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe the text, not the float."""
+        del schema, handler
+        return {
+            "type": "string",
+            "pattern": _PATTERNS[self.unit],
+            "examples": [_EXAMPLES[self.unit]],
+        }
+
+
+_HOLDS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_THRESHOLD = re.compile(r"\s*(<=|>=|<|>)\s*(.*?)\s*", re.DOTALL)
+_NUMBER = r"[0-9.]+([eE][+-]?[0-9]+)?\s*"
+_PREFIX = r"([kMGTPEZ]|[KMGTPE]i)?"
+_PATTERNS = {
+    "s": rf"^\s*{_NUMBER}(ns|us|µs|μs|ms|s|min|h|d)\s*$",
+    "B": rf"^\s*{_NUMBER}{_PREFIX}(B|bit)\s*$",
+    "B/s": rf"^\s*{_NUMBER}({_PREFIX}(B|bit)/s|[kMGTPEZ]?bps)\s*$",
+    "1": rf"^\s*{_NUMBER}%?\s*$",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A bound on a predicted number, such as '< 60 s'.
+
+    Fields:
+        comparison: `<`, `<=`, `>` or `>=`.
+        value: the bound, in SI units.
+        unit: of the value.
+    """
+
+    comparison: Comparison
+    value: float
+    unit: str
+
+    def holds(self, predicted: float) -> bool:
+        """Return whether `predicted` is on the right side."""
+        return bool(_HOLDS[self.comparison](predicted, self.value))
+
+    def text(self) -> str:
+        """Return the text that is read back to the same threshold."""
+        return f"{self.comparison} {exact_quantity(self.value, self.unit)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Marks a `Threshold` that text writes: `Annotated[Threshold, Bound("s")]`."""
+
+    unit: str
+
+    def parse(self, text: object) -> Threshold:
+        """Return the threshold that `text` states."""
+        match = _THRESHOLD.fullmatch(text) if isinstance(text, str) else None
+        example = _BOUNDS[self.unit]
+        if match is None:
+            problem = f"takes a bound, got {shown(text)}"
+            raise refusal(problem, f'write one of <, <=, >, >= first: "{example}"')
+        comparison = match[1]
+        assert comparison in {"<", "<=", ">", ">="}
+        return Threshold(
+            comparison,  # type: ignore[arg-type]  # the pattern admits no other
+            _parse(match[2], self.unit, example),
+            self.unit,
+        )
+
+    def __get_pydantic_core_schema__(
+        self, source: type, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Parse and nothing else; write as text."""
+        del source, handler
+        return core_schema.no_info_plain_validator_function(
+            self.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                Threshold.text
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe the text."""
+        del schema, handler
+        pattern = _PATTERNS[self.unit].removeprefix("^")
+        return {
+            "type": "string",
+            "pattern": rf"^\s*(<=|>=|<|>){pattern}",
+            "examples": [_BOUNDS[self.unit]],
+        }

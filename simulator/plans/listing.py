@@ -1,0 +1,66 @@
+"""What a plan may name, as rows: the catalogue of `simulate list`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any, get_args
+
+from models import catalogue as networks
+from simulator.plans.fields import PLANNED, Scheme, Topology
+from topologies import catalogue
+
+Row = dict[str, Any]
+
+
+def rows_of(kind: str) -> list[Row]:
+    """Return the rows of models, devices, links, topologies, schemes or profiles."""
+    return _ROWS[kind]()
+
+
+def table(rows: Sequence[Row], *, without: Collection[str] = ()) -> str:
+    """Return `rows` as columns of text under their headings, `without` some.
+
+    >>> print(table([{"name": "ring", "status": "planned"}]))
+    name  status
+    ring  planned
+    """
+    if not rows:
+        return "none"
+    headings = [name for name in rows[0] if name not in without]
+    lines = [headings, *([str(row[name]) for name in headings] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+    return "\n".join(line.rstrip() for line in padded)
+
+
+def _models() -> list[Row]:
+    return [asdict(networks.describe(name)) for name in networks.names()]
+
+
+def _names(literal: Any, key: str) -> list[Row]:
+    built = [{"name": name, "status": "built"} for name in get_args(literal)]
+    return built + [{"name": name, "status": "planned"} for name in PLANNED[key]]
+
+
+def _profiles() -> list[Row]:
+    folder = files("topologies") / "profiles"
+    if not folder.is_dir():
+        return []
+    names = sorted(entry.name for entry in folder.iterdir())
+    ending = ".toml"
+    return [{"name": n.removesuffix(ending)} for n in names if n.endswith(ending)]
+
+
+_ROWS: dict[str, Callable[[], list[Row]]] = {
+    "models": _models,
+    "devices": lambda: list(catalogue.describe_devices()),
+    "links": lambda: list(catalogue.describe_links()),
+    "topologies": lambda: _names(Topology, "cluster.network.topology"),
+    "schemes": lambda: _names(Scheme, "synchronization.scheme"),
+    "profiles": _profiles,
+}

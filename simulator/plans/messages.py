@@ -1,0 +1,203 @@
+"""What the validator found, in our words: problem, remedy, nearest valid name.
+
+The validator's own sentences and class names never reach the reader: each kind of
+error has a template here, and a kind without one is a mistake of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from simulator.errors import Fault
+from simulator.plans.fields import PLANNED, shown
+from simulator.plans.records import SECTIONS, Section, keys_in
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+_Context = dict[str, Any]
+_Message = Callable[[str, Any, _Context], Fault]
+
+_EXAMPLES = {
+    "model": '[model] with name = "gpt3-175b"',
+    "batch": "[batch] with global = 1536 and micro = 2",
+    "cluster": '[cluster] with device = "a100-sxm4-80gb", nodes and devices_per_node',
+    "batch.global": "global = 1536",
+    "batch.micro": "micro = 2",
+    "cluster.device": 'device = "a100-sxm4-80gb"',
+    "cluster.network.link": 'link = "infiniband-hdr"',
+}
+_MOST_LISTED = 12
+# Consequences of another error on the same value.
+_ECHOES = {"default_factory_not_called"}
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the name in `known` that `word` was most likely meant to be."""
+    folded = {name.lower().replace("_", "-"): name for name in known}
+    wanted = word.lower().replace("_", "-")
+    if len(wanted) >= 3 and (begun := [n for n in folded if n.startswith(wanted)]):
+        return folded[min(begun, key=len)]
+    near = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
+    return folded[near[0]] if near else None
+
+
+def choices(word: str, known: Sequence[str], more: str = "") -> str:
+    """Return the remedy for the unknown name `word`: the nearest, and the allowed.
+
+    A long list is cut, and `more` says where the rest is.
+    """
+    near = nearest(word, known)
+    guess = f"did you mean '{near}'? " if near else ""
+    listed = ", ".join(known[:_MOST_LISTED])
+    if len(known) > _MOST_LISTED:
+        listed = more or f"{listed}, ..."
+    return f"{guess}allowed: {listed}"
+
+
+def joined(*parts: str | int) -> str:
+    """Return the dotted key of a path; indices stand in brackets."""
+    key = ""
+    for part in parts:
+        if isinstance(part, int):
+            key += f"[{part}]"
+        elif part:
+            bare = part.replace("-", "").replace("_", "")
+            name = part if bare.isascii() and bare.isalnum() else shown(part)
+            key += f".{name}" if key else name
+    return key
+
+
+def missing(key: str) -> Fault:
+    """Return the fault of a key or table that has to be there."""
+    is_table = key in SECTIONS
+    what = "the table is missing" if is_table else "is missing"
+    return Fault(key, what, f"add {_EXAMPLES[key]}")
+
+
+def unknown_key(table: str, name: str) -> Fault:
+    """Return the fault of a key that `table` does not have."""
+    known = keys_in(table)
+    problem = f"unknown key {shown(name)}"
+    owners = [other for other in SECTIONS if name in keys_in(other)]
+    if not nearest(name, known) and owners:
+        remedy = f"it belongs in [{owners[0]}]"
+    else:
+        remedy = choices(name, known)
+    return Fault(joined(*table.split("."), name), problem, remedy)
+
+
+def not_a_table(table: str, value: object) -> Fault:
+    """Return the fault of a value where a table has to be."""
+    keys = ", ".join(keys_in(table))
+    return Fault(table, f"takes a table, got {shown(value)}", f"its keys are: {keys}")
+
+
+def faults_of(table: str, error: ValidationError) -> Iterator[Fault]:
+    """Yield what the validator found in `table`, one fault a mistake."""
+    details = error.errors(include_url=False)
+    parents = {d["loc"][:-1] for d in details}
+    unknown = [d for d in details if d["type"] == "extra_forbidden"]
+    renamed = {
+        joined(*table.split("."), *d["loc"][:-1], near)
+        for d in unknown
+        if (near := nearest(str(d["loc"][-1]), _siblings(table, d["loc"])))
+    }
+    for detail in details:
+        key = joined(*table.split("."), *detail["loc"])
+        if detail["type"] in _ECHOES:
+            continue
+        if detail["type"] == "too_short" and detail["loc"] in parents:
+            continue  # its items are at fault, and have been left out of the count
+        if detail["type"] == "missing" and key in renamed:
+            continue  # it is there, misspelt
+        yield _fault(table, key, detail)
+
+
+def _siblings(table: str, loc: tuple[int | str, ...]) -> list[str]:
+    return keys_in(joined(*table.split("."), *loc[:-1]))
+
+
+def _fault(table: str, key: str, detail: ErrorDetails) -> Fault:
+    kind, value = detail["type"], detail["input"]
+    if kind in {"extra_forbidden", "invalid_key"}:
+        owner = joined(*table.split("."), *detail["loc"][:-1])
+        return unknown_key(owner, str(detail["loc"][-1]))
+    return _MESSAGES[kind](key, value, detail.get("ctx", {}))
+
+
+def _wrong_kind(wanted: str, remedy: str = "") -> _Message:
+    """Return the message for a value of another type than `wanted`."""
+    return lambda key, value, _: Fault(
+        key, f"takes {wanted}, got {shown(value)}", remedy
+    )
+
+
+def _out_of_range(bound: str, name: str) -> _Message:
+    """Return the message for a number beyond the limit called `name`."""
+    return lambda key, value, context: Fault(
+        key, f"must be {bound} {context[name]}, got {shown(value)}"
+    )
+
+
+def _wrong_length(bound: str, name: str) -> _Message:
+    """Return the message for an array beyond the limit called `name`."""
+    return lambda key, value, context: Fault(
+        key, f"takes {bound} {context[name]} numbers, got {len(value)}"
+    )
+
+
+def _literal(key: str, value: object) -> Fault:
+    table, _, name = key.rpartition(".")
+    allowed = _allowed(SECTIONS[table], name)
+    if not isinstance(value, str):
+        problem = f"takes text, got {shown(value)}"
+        return Fault(key, problem, f"allowed: {', '.join(allowed)}")
+    if value.lower() in PLANNED.get(key, ()):
+        problem = f"{shown(value)} is not built yet"
+        return Fault(key, problem, f"allowed: {', '.join(allowed)}")
+    label = name.replace("_", " ")
+    return Fault(key, f"unknown {label} {shown(value)}", choices(value, allowed))
+
+
+def _allowed(section: type[Section], name: str) -> list[str]:
+    """Return the texts that the literal type of a field admits."""
+    annotation = section.model_fields[name].annotation
+    found: list[str] = []
+    pending = list(get_args(annotation))
+    while pending:
+        argument = pending.pop(0)
+        if isinstance(argument, str):
+            found.append(argument)
+        pending.extend(get_args(argument))
+    return found
+
+
+def _whole_number(key: str, value: object, _: _Context) -> Fault:
+    problem = f"takes a whole number, got {shown(value)}"
+    if isinstance(value, str) and value.strip().isdecimal():
+        return Fault(key, problem, f"write {value.strip()} without quotes")
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return Fault(key, problem, f"write {int(value)}")
+    return Fault(key, problem, "such as 8")
+
+
+_MESSAGES: dict[str, _Message] = {
+    "refusal": lambda key, _, context: Fault(
+        key, context["problem"], context["remedy"]
+    ),
+    "missing": lambda key, _, __: missing(key),
+    "model_type": lambda key, value, _: not_a_table(key, value),
+    "literal_error": lambda key, value, _: _literal(key, value),
+    "int_type": _whole_number,
+    "bool_type": _wrong_kind("true or false"),
+    "string_type": _wrong_kind("text", "write it in quotes"),
+    "tuple_type": _wrong_kind("an array", "such as [784, 512, 10]"),
+    "too_short": _wrong_length("at least", "min_length"),
+    "too_long": _wrong_length("at most", "max_length"),
+    "greater_than_equal": _out_of_range("at least", "ge"),
+    "less_than_equal": _out_of_range("at most", "le"),
+}

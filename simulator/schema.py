@@ -1,0 +1,73 @@
+"""The JSON Schema of a plan file, generated from the records that read it.
+
+Editors complete and check with it: `simulate schema > plans/plan.schema.json`, and
+`#:schema ./plan.schema.json` as a plan's first line.
+
+Limits: a schema knows one key at a time. How keys have to fit together, such as
+tensor x pipeline x data = devices, only the loader checks; and JSON cannot tell the
+whole number 1 from 1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from models import catalogue as networks
+from simulator.plan import Plan
+from topologies import catalogue
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema, draft 2020-12, with the catalogue's names as enumerations."""
+    schema = Plan.model_json_schema(by_alias=True, mode="validation")
+    _name_values(schema)
+    model = schema["$defs"]["ModelSection"]
+    model["oneOf"] = [{"required": ["name"]}, {"required": ["family"]}]
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        **schema,
+        "title": "Plan of a distributed training run",
+        "description": "Read by `simulate PLAN.toml`; quantities are text with a unit.",
+    }
+
+
+def _name_values(node: object) -> None:
+    """Replace each `catalogue` mark below `node` by the names that are allowed."""
+    if isinstance(node, list):
+        for item in node:
+            _name_values(item)
+    elif isinstance(node, dict):
+        _without_noise(node)
+        kind = node.pop("catalogue", None)
+        if kind is not None:
+            node["enum"] = _NAMES[kind]()
+            node["type"] = "string"
+        for value in node.values():
+            _name_values(value)
+
+
+def _without_noise(node: dict[str, Any]) -> None:
+    """Take out class names, and the null that TOML does not have."""
+    if isinstance(node.get("title"), str):
+        del node["title"]
+    if "default" in node and node["default"] is None:
+        del node["default"]
+    choices = [c for c in node.get("anyOf", []) if c != {"type": "null"}]
+    if len(choices) == 1:
+        del node["anyOf"]
+        node.update({**choices[0], **node})
+
+
+def _with_aliases(rows: list[dict[str, str]]) -> list[str]:
+    names = [row["name"] for row in rows]
+    return names + [a for row in rows for a in row["also"].split(", ") if a]
+
+
+_NAMES: dict[str, Callable[[], list[str]]] = {
+    "models": lambda: list(networks.names()),
+    "devices": lambda: _with_aliases(catalogue.describe_devices()),
+    "links": lambda: _with_aliases(catalogue.describe_links()),
+}

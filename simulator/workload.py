@@ -1,0 +1,136 @@
+"""The one form in the middle: operations that state work and dependencies, no time.
+
+Lowering writes a `Workload`; unfolding rewrites it; engines read it.
+It is plain data: an `Op` names the ranks that take part, the in-order stream it
+occupies on each of them, what it does (a `Body`) and what must be finished before.
+
+Two orders bind an op besides its `after` list: on every rank, ops of one stream run
+in the order of `Workload.ops`, and the rank's host issues all its ops in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from models.work import Work
+from topologies.units import Bytes
+
+Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send"]
+Axis = Literal["tensor", "data", "pipeline", "embedding", "model"]
+Stream = Literal["compute", "data", "send-forward", "send-backward"]
+Phase = Literal["forward", "backward", "step", "message"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One collective or transfer, seen from one of the ranks that take part.
+
+    Fields:
+        name: what a trace shows.
+        pattern: which collective.
+        axis: the mesh axis whose group takes part; `embedding` is the first and
+            last pipeline rank, `model` all tensor and pipeline ranks of a replica.
+        size: message size in NCCL's convention: all-reduce, the buffer per rank;
+            all-gather, the whole output; reduce-scatter, the whole input [B].
+        pair: for a send, the pipeline ranks of sender and receiver.
+    """
+
+    name: str
+    pattern: Pattern
+    axis: Axis
+    size: Bytes
+    pair: tuple[int, int] = (0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The same items `count` times in a row, such as the equal blocks of a stage.
+
+    Fields:
+        items: what is repeated.
+        count: repetitions [1].
+    """
+
+    items: tuple[Item, ...]
+    count: float
+
+
+Item = Work | Message | Repeat
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """What an op does: items back to back on one stream.
+
+    Ops that do the same share one body, so that it is priced once.
+
+    Fields:
+        name: such as `forward of stage 2`.
+        phase: decides which host costs apply.
+        items: kernels and inline messages in order.
+    """
+
+    name: str
+    phase: Phase
+    items: tuple[Item, ...]
+
+
+class Op(NamedTuple):
+    """One step of one or several ranks.
+
+    Fields:
+        name: `2F0` for stage 2, forward, micro-batch 0; else what it is.
+        ranks: indices into `Workload.roles`; several ranks start together.
+        stream: the in-order queue that it occupies on each of its ranks.
+        body: the work.
+        after: indices of ops that must be finished before it starts.
+        host_waits: the host does not issue it before everything ahead of it on
+            its stream and in `after` is finished, as with a blocking receive.
+    """
+
+    name: str
+    ranks: tuple[int, ...]
+    stream: Stream
+    body: Body
+    after: tuple[int, ...]
+    host_waits: bool
+
+
+class Role(NamedTuple):
+    """One simulated rank, standing for `multiplicity` identical real ones.
+
+    Fields:
+        data, pipeline, tensor: coordinates on the mesh; of the first rank it
+            stands for, where ranks are folded.
+        multiplicity: real ranks it stands for [1].
+    """
+
+    data: int
+    pipeline: int
+    tensor: int
+    multiplicity: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workload:
+    """Everything one training step does.
+
+    Fields:
+        roles: the simulated ranks.
+        ops: in an order that contains each rank's program order.
+    """
+
+    roles: tuple[Role, ...]
+    ops: tuple[Op, ...]
+
+
+def flatten(items: tuple[Item, ...]) -> Iterator[Work | Message]:
+    """Yield the kernels and messages of `items`, repetitions written out."""
+    for item in items:
+        if isinstance(item, Repeat):
+            for _ in range(int(item.count)):
+                yield from flatten(item.items)
+        else:
+            yield item
