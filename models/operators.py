@@ -239,15 +239,20 @@ class Convolution:
         weights = self.channels_out * self.channels_in // self.groups * height * width
         return weights + (self.channels_out if self.bias else 0)
 
+    @property
+    def _outputs(self) -> int:
+        return self.output[0] * self.output[1] * self.channels_out
+
     def _dims(self, share: Share) -> tuple[float, float, float]:
         pixels = self.output[0] * self.output[1] * share.samples
         inner = self.channels_in // self.groups * self.kernel[0] * self.kernel[1]
         return pixels, self.channels_out / self.groups, inner
 
-    def _work(self, name: str, share: Share, dims: tuple[float, float, float]) -> Work:
+    def _work(
+        self, name: str, share: Share, dims: tuple[float, float, float], written: float
+    ) -> Work:
         rows, columns, inner = dims
-        outputs = self.output[0] * self.output[1] * self.channels_out
-        elements = share.samples * (self.inputs + outputs) + self.parameters
+        elements = share.samples * (self.inputs + self._outputs) + self.parameters
         return Work(
             name,
             "matrix",
@@ -257,23 +262,27 @@ class Convolution:
             columns,
             inner,
             self.groups,
+            written=share.element * written,
         )
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return the outputs: pixels x (channels_in · filter) @ channels_out."""
-        return (self._work(f"{self.name} F", share, self._dims(share)),)
+        written = share.samples * self._outputs
+        return (self._work(f"{self.name} F", share, self._dims(share), written),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return the gradient of the inputs; as many FLOP as the forward."""
         if not self.needs_input_gradient:
             return ()
         rows, columns, inner = self._dims(share)
-        return (self._work(f"{self.name} I", share, (rows, inner, columns)),)
+        written = share.samples * self.inputs
+        return (self._work(f"{self.name} I", share, (rows, inner, columns), written),)
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return the gradient of the filters; as many FLOP as the forward."""
         rows, columns, inner = self._dims(share)
-        return (self._work(f"{self.name} W", share, (inner, columns, rows)),)
+        dims = (inner, columns, rows)
+        return (self._work(f"{self.name} W", share, dims, self.parameters),)
 
     def saved_bytes(self, share: Share) -> float:
         """Return the input's bytes, unless another operator keeps it [B]."""

@@ -47,6 +47,7 @@ class Work:
         kind: `matrix` for products and convolutions, `memory` for the rest.
         flop: multiply-adds times two [FLOP].
         size: bytes read and written [B].
+        written: of these, the bytes written [B]; told apart for `matrix` only.
         rows, columns, inner, batch: the product is `batch` times
             (rows x inner) @ (inner x columns); zero for `memory` [1].
         launches: device kernels that the framework starts for it [1].
@@ -61,6 +62,7 @@ class Work:
     inner: float = 0
     batch: float = 0
     launches: int = 1
+    written: float = 0
 
 
 def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
@@ -87,7 +89,8 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
     """
     size = element * batch * (rows * inner + inner * columns + rows * columns)
     flop = 2.0 * batch * rows * columns * inner
-    return Work(name, "matrix", flop, size, rows, columns, inner, batch)
+    written = element * batch * rows * columns
+    return Work(name, "matrix", flop, size, rows, columns, inner, batch, 1, written)
 
 
 def memory_work(name: str, size: float, *, launches: int = 1) -> Work:

@@ -16,7 +16,7 @@ from simulator.price import Price
 from simulator.pricing import Pricer
 from simulator.workload import Body, Workload
 from topologies.hardware import Cluster
-from topologies.profile import Profile, profile_for
+from topologies.profile import Profile, load_profile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ def prepare(
         profile: constants to price with; the device's own if left out.
     """
     model, cluster = plan.build_model(), plan.build_cluster()
-    chosen = profile or profile_for(cluster.device.profile)
+    chosen = profile or load_profile(cluster.device.profile)
     stages = lower_stages(plan, model)
     workload = lower(plan, stages)
     if not is_folded:

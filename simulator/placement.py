@@ -51,16 +51,31 @@ class Degrees:
     pipeline: Count
 
 
-def group(axis: Axis, degrees: Degrees, cluster: Cluster, profile: Profile) -> Group:
-    """Return the ring of one group of `axis` when all its groups communicate."""
-    stride, size = _extent(axis, degrees)
+def group(
+    axis: Axis,
+    degrees: Degrees,
+    cluster: Cluster,
+    profile: Profile,
+    pair: tuple[int, int] = (0, 1),
+) -> Group:
+    """Return the ring of one group of `axis` when all its groups communicate.
+
+    Args:
+        axis: of the mesh.
+        degrees: ranks of each axis.
+        cluster: nodes and links.
+        profile: fits of the links.
+        pair: pipeline ranks of sender and receiver, for `pipeline`.
+    """
     per_node = cluster.devices_per_node
+    fabric = link_fit(cluster.fabric, profile)
+    network = link_fit(cluster.network, profile)
+    stride, size, crosses = _extent(axis, degrees, per_node, pair)
     in_node = np.clip(np.floor(per_node / stride), 1, size)
-    crosses = stride * (size - 1) >= per_node
-    fabric, network = link_fit(cluster.fabric, profile), link_fit(cluster.network, profile)
     inside = fabric.efficiency * cluster.fabric.bandwidth
     adapters = cluster.adapters_per_node * cluster.network.bandwidth
-    outside = network.efficiency * adapters * in_node / per_node
+    sharing = np.minimum(per_node, degrees.tensor * degrees.data * degrees.pipeline)
+    outside = network.efficiency * adapters * in_node / sharing
     return Group(
         size,
         np.where(crosses, network.start, fabric.start),
@@ -83,15 +98,22 @@ def link_fit(link: Link, profile: Profile) -> LinkFit:
     )
 
 
-def _extent(axis: Axis, degrees: Degrees) -> tuple[Count, Count]:
-    """Return the distance between neighbours of a group, and its size [1]."""
+def _extent(
+    axis: Axis, degrees: Degrees, per_node: int, pair: tuple[int, int]
+) -> tuple[Count, Count, Count]:
+    """Return a group's stride and size, and whether it leaves a node."""
     tensor, data, pipeline = degrees.tensor, degrees.data, degrees.pipeline
-    if axis == "tensor":
-        return 1, tensor
-    if axis == "data":
-        return tensor, data
+    replica = tensor * data
     if axis == "pipeline":
-        return tensor * data, np.minimum(pipeline, 2)
+        sender, receiver = (np.floor(rank * replica / per_node) for rank in pair)
+        is_far = (sender != receiver) | (replica > per_node)
+        return replica, np.minimum(pipeline, 2), is_far
     if axis == "embedding":
-        return tensor * data * (pipeline - 1), np.minimum(pipeline, 2)
-    return 1, tensor * pipeline
+        stride = replica * np.maximum(pipeline - 1, 1)
+        return stride, np.minimum(pipeline, 2), stride >= per_node
+    stride, size = {
+        "tensor": (1, tensor),
+        "data": (tensor, data),
+        "model": (1, replica * pipeline),
+    }[axis]
+    return stride, size, stride * (size - 1) >= per_node

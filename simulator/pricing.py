@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.work import Work
-from simulator.costs.compute import kernel_busy_time
+from simulator.costs.compute import matrix_time, memory_time, uncached_bytes
 from simulator.costs.messages import (
     ring_all_reduce_time,
     ring_gather_time,
@@ -44,8 +44,17 @@ class Pricer:
     degrees: Degrees
 
     def body(self, body: Body) -> Price:
-        """Return the price of a body on one rank."""
-        return self.items(body.items, body.phase)
+        """Return the price of a body on one rank, the host's own work before it."""
+        return self.host_work(body.phase).then(self.items(body.items, body.phase))
+
+    def host_work(self, phase: Phase) -> Price:
+        """Return what the host does before it issues a body's first kernel.
+
+        Data loading and Python around a forward pass; bookkeeping around a step.
+        """
+        times = {"forward": self.profile.host_pass, "step": self.profile.host_step}
+        time = times.get(phase, 0.0)
+        return Price(0.0, time, time, 0.0, 0.0)
 
     def items(self, items: Iterable[Item], phase: Phase) -> Price:
         """Return the price of items in a row."""
@@ -65,7 +74,23 @@ class Pricer:
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel, or of the several that `work` names."""
         device, profile = self.cluster.device, self.profile
-        return kernel_busy_time(work, device, profile, self.peak)
+        bandwidth = profile.memory_efficiency * device.memory_bandwidth
+        cache, reuse = profile.cache, profile.cache_reuse
+        starting = work.launches * profile.kernel_time
+        if work.kind == "memory":
+            size = uncached_bytes(work.size, cache, reuse)
+            return starting + memory_time(size, bandwidth)
+        return starting + matrix_time(
+            work.rows,
+            work.columns,
+            work.inner,
+            work.batch,
+            read=uncached_bytes(work.size - work.written, cache, reuse),
+            written=uncached_bytes(work.written, cache, reuse),
+            num_units=max(device.num_units, 1),
+            rate=profile.matrix_efficiency * self.peak,
+            bandwidth=bandwidth,
+        )
 
     def kernel_host_time(self, work: Work, phase: Phase) -> Seconds:
         """Return the host time to issue a kernel: eager dispatch, by phase."""

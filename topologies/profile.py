@@ -11,9 +11,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from topologies.units import Bytes, Ratio, Seconds
+from topologies.units import Bytes, Ratio, Seconds, parse_quantity
 
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -43,14 +45,15 @@ class Profile:
         name: file name without suffix.
         matrix_efficiency: share of peak that a large matrix product reaches [1].
         memory_efficiency: share of memory bandwidth that a large copy reaches [1].
-        cache: bytes of a kernel's traffic that stay in the cache [B].
+        cache: bytes of a kernel's traffic that may stay in the cache [B].
+        cache_reuse: cost of such a byte as a share of one from memory [1].
         kernel_time: device time of an empty kernel [s].
         host_forward, host_backward: host time to issue one kernel [s].
         host_message: host time to issue one collective [s].
-        host_microbatch: host time per micro-batch and stage beside kernels [s].
+        host_pass: host time per forward of a micro-batch beside its kernels [s].
         host_step: host time per step beside micro-batches [s].
-        links: fits by link name.
         device_overhead: memory that context and libraries hold [B].
+        links: fits by link name.
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
             rows outside the fit, minus one [1].
         basis: what the constants and the quantiles rest on, in a sentence.
@@ -60,14 +63,88 @@ class Profile:
     matrix_efficiency: Ratio
     memory_efficiency: Ratio
     cache: Bytes
+    cache_reuse: Ratio
     kernel_time: Seconds
     host_forward: Seconds
     host_backward: Seconds
     host_message: Seconds
-    host_microbatch: Seconds
+    host_pass: Seconds
     host_step: Seconds
-    links: Mapping[str, LinkFit]
     device_overhead: Bytes
+    links: Mapping[str, LinkFit]
     error_low: float
     error_high: float
     basis: str
+
+
+UNITS: dict[str, str] = {
+    "matrix_efficiency": "1",
+    "memory_efficiency": "1",
+    "cache": "B",
+    "cache_reuse": "1",
+    "kernel_time": "s",
+    "host_forward": "s",
+    "host_backward": "s",
+    "host_message": "s",
+    "host_pass": "s",
+    "host_step": "s",
+    "device_overhead": "B",
+}
+"""Unit of every constant in a profile file."""
+
+LINK_UNITS: dict[str, str] = {
+    "efficiency": "1",
+    "start": "s",
+    "hop": "s",
+    "transfer": "s",
+}
+"""Unit of every constant of a link in a profile file."""
+
+
+class UnknownProfileError(ValueError):
+    """No profile of that name."""
+
+
+@cache
+def load_profile(name: str) -> Profile:
+    """Return a profile of `topologies/profiles` by name.
+
+    Raises:
+        UnknownProfileError: there is none.
+    """
+    path = PROFILES / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(profile_names())
+        raise UnknownProfileError(f"unknown profile '{name}'; there are {known}")
+    return parse_profile(name, tomllib.loads(path.read_text("utf-8")))
+
+
+def profile_names() -> tuple[str, ...]:
+    """Return the names of all profiles."""
+    return tuple(sorted(path.stem for path in PROFILES.glob("*.toml")))
+
+
+def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
+    """Return the profile in a TOML table."""
+    constants = {
+        key: parse_quantity(str(table["constants"][key]), unit)
+        for key, unit in UNITS.items()
+    }
+    links = {
+        link: LinkFit(
+            **{
+                key: parse_quantity(str(values[key]), unit)
+                for key, unit in LINK_UNITS.items()
+            }
+        )
+        for link, values in table.get("links", {}).items()
+    }
+    error = table["error"]
+    return Profile(
+        name=name,
+        links=links,
+        error_low=float(error["low"]),
+        error_high=float(error["high"]),
+        basis=str(table["basis"]),
+        **constants,
+    )

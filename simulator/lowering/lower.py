@@ -176,7 +176,8 @@ def _emit_passes(
     """Emit a rank's forward and backward passes with the sends that follow them.
 
     Sends are synchronous, as in Megatron until 2022: the rank's next pass waits for
-    its last send.
+    its last send, and the host for both ends of each transfer. Without a pipeline the
+    host waits once per micro-batch, to read its loss.
     """
     pipeline = plan.parallelism.pipeline
     last_microbatch = plan.num_microbatches - 1
@@ -191,7 +192,7 @@ def _emit_passes(
             [("send", kind, source, microbatch)] if 0 <= source < len(stages) else []
         )
         after = receives + sends
-        waits = bool(receives)
+        waits = pipeline > 1 or kind == "F"
         if kind == "B" and is_bucketed and microbatch == last_microbatch:
             _emit_bucketed_backward(emitter, plan, lowered, rank, action, after)
         else:
@@ -267,7 +268,7 @@ def _emit_bucketed_backward(  # noqa: PLR0913 - an op's context
             "compute",
             Body(f"backward of bucket {number}", "backward", tuple(items)),
             after,
-            host_waits=bool(after) and number == 0,
+            host_waits=plan.parallelism.pipeline > 1 and number == 0,
         )
         emitter.emit(
             ("bucket", action, number),

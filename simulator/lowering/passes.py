@@ -25,8 +25,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.model import Layer
-from models.operators import Embedding, Linear, Operator, Split
-from models.work import Share
+from models.operators import (
+    Convolution,
+    Elementwise,
+    Embedding,
+    Linear,
+    Operator,
+    Split,
+)
+from models.work import Share, Work, memory_work
+from simulator.lowering.stages import local_parameters
 from simulator.workload import Item, Message, Pattern
 
 Recompute = Literal["none", "selective", "full"]
@@ -101,11 +109,15 @@ def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
 def _backward(operator: Operator, share: Share) -> list[Item]:
     gradient: list[Item] = [*operator.backward_input(share)]
     weight: list[Item] = [*operator.backward_weight(share)]
+    if operator.parameters:
+        weight.append(_accumulation(operator, share))
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return gradient + weight
     is_sequence = _is_sequence(share)
     if operator.split is Split.COLUMN and isinstance(operator, Linear):
         size = _input_bytes(operator, share)
+        if not operator.needs_input_gradient:
+            return weight
         if is_sequence:
             gather = _message(f"{operator.name} input", "all-gather", size)
             scatter = _message(f"{operator.name} gradient", "reduce-scatter", size)
@@ -123,6 +135,22 @@ def _backward(operator: Operator, share: Share) -> list[Item]:
             *weight,
         ]
     return gradient + weight
+
+
+def _accumulation(operator: Operator, share: Share) -> Work:
+    """Return the addition of a fresh gradient to the one summed so far.
+
+    Reads both and writes one; bias and weight are added by kernels of their own.
+    """
+    count = local_parameters(operator, share.tensor)
+    tensors = 2 if _has_two_parameters(operator) else 1
+    size = 3.0 * share.element * count
+    return memory_work(f"{operator.name} accumulate", size, launches=tensors)
+
+
+def _has_two_parameters(operator: Operator) -> bool:
+    is_biased = isinstance(operator, Linear | Convolution) and operator.bias
+    return is_biased or isinstance(operator, Elementwise)
 
 
 def _is_split(operator: Operator, share: Share) -> bool:

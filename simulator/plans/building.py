@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
+from functools import lru_cache
 
 from models import catalogue as networks
 from models.model import Model
@@ -22,7 +22,7 @@ NO_LINK = Link(
 )
 
 
-@cache
+@lru_cache(maxsize=256)
 def build_model(section: ModelSection) -> Model:
     """Return the network of a plan; equal sections share one object.
 
@@ -35,7 +35,7 @@ def build_model(section: ModelSection) -> Model:
     return networks.build(name, own)
 
 
-@cache
+@lru_cache(maxsize=256)
 def build_cluster(section: ClusterSection) -> Cluster:
     """Return the hardware of a plan; a link that it does not need is `NO_LINK`.
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import gcd
 from typing import NamedTuple
 
 from models import catalogue as networks
-from models.model import Model
 from simulator.errors import Fault
-from simulator.plans.building import build_model, divided, has_attention
+from simulator.plans.building import build_model
 from simulator.plans.fields import MAX_DEVICES, shown
 from simulator.plans.messages import choices
 from simulator.plans.records import (
@@ -21,10 +19,16 @@ from simulator.plans.records import (
     Section,
     TrainingSection,
 )
+from simulator.plans.splits import (
+    batch_faults,
+    data_degree,
+    degree_faults,
+    recompute_faults,
+    schedule_faults,
+    stage_faults,
+    tensor_faults,
+)
 from topologies import catalogue
-
-# Of one step: beyond this, predictions take hours and say nothing more.
-MAX_ACTIONS = 1_048_576
 
 _SHAPE = ("layers", "hidden", "heads", "sequence_length", "vocabulary")
 _NEEDED = {
@@ -51,14 +55,6 @@ def faults_between(found: Mapping[str, Section | str]) -> list[Fault]:
     return list(_faults(Sections(**known)))  # type: ignore[arg-type]  # by name
 
 
-def data_degree(parallelism: ParallelismSection, cluster: ClusterSection) -> int | None:
-    """Return d, derived from the cluster if it is not given; None if impossible."""
-    if "data" in parallelism.model_fields_set:
-        return parallelism.data
-    share = parallelism.tensor * parallelism.pipeline
-    return None if cluster.num_devices % share else cluster.num_devices // share
-
-
 def _faults(sections: Sections) -> Iterator[Fault]:
     model = None
     if sections.model:
@@ -73,22 +69,23 @@ def _faults(sections: Sections) -> Iterator[Fault]:
     if sections.parallelism:
         yield from _mesh_faults(sections.parallelism, sections)
         if model:
-            yield from _stage_faults(sections.parallelism, model)
-            yield from _tensor_faults(sections.parallelism, model)
-            yield from _recompute_faults(sections.parallelism, model)
+            devices = sections.cluster.num_devices if sections.cluster else None
+            yield from stage_faults(sections.parallelism, model, devices)
+            yield from tensor_faults(sections.parallelism, model, devices)
+            yield from recompute_faults(sections.parallelism, model)
 
 
 def _mesh_faults(
     parallelism: ParallelismSection, sections: Sections
 ) -> Iterator[Fault]:
-    yield from _schedule_faults(parallelism)
-    if not sections.cluster:
+    yield from schedule_faults(parallelism)
+    if not sections.cluster or sections.cluster.num_devices > MAX_DEVICES:
         return
-    degree_faults = list(_degree_faults(parallelism, sections.cluster))
-    yield from degree_faults
+    uneven = list(degree_faults(parallelism, sections.cluster))
+    yield from uneven
     data = data_degree(parallelism, sections.cluster)
-    if sections.batch and data and not degree_faults:
-        yield from _batch_faults(sections.batch, parallelism, data)
+    if sections.batch and data and not uneven:
+        yield from batch_faults(sections.batch, parallelism, data)
 
 
 def _model_faults(model: ModelSection) -> Iterator[Fault]:
@@ -185,164 +182,6 @@ def _precision_faults(
         f"allowed on it: {', '.join(built)}",
         involves=("cluster.device",),
     )
-
-
-def _degree_faults(
-    parallelism: ParallelismSection, cluster: ClusterSection
-) -> Iterator[Fault]:
-    tensor, pipeline = parallelism.tensor, parallelism.pipeline
-    devices = cluster.num_devices
-    share = tensor * pipeline
-    machine = f"{cluster.nodes} x {cluster.devices_per_node} = {devices}"
-    involves = (
-        *("parallelism.data", "parallelism.tensor", "parallelism.pipeline"),
-        *("cluster.nodes", "cluster.devices_per_node"),
-    )
-    is_given = "data" in parallelism.model_fields_set
-    total = share * (parallelism.data if is_given else 1)
-    if total == devices or (not is_given and devices % share == 0):
-        return
-    split = f"{tensor} tensor x {pipeline} pipeline"
-    if is_given:
-        split += f" x {parallelism.data} data"
-        problem = f"{split} = {total} devices, but the cluster has {machine}"
-    else:
-        replicas = f"{devices} / {share} = {devices / share:.4g} replicas"
-        problem = f"{split} = {share} devices a replica, but the cluster has {machine}"
-        problem += f" ({replicas})"
-    if devices % share == 0:
-        remedy = f"data = {devices // share} would fit"
-    else:
-        remedy = _dividing_degrees(tensor, pipeline, devices)
-    yield Fault("parallelism.data", problem, remedy, involves=involves)
-
-
-def _dividing_degrees(tensor: int, pipeline: int, devices: int) -> str:
-    """Return which change of one degree makes tensor x pipeline divide `devices`."""
-    if devices % tensor == 0:
-        near = nearest_divisor(devices // tensor, pipeline)
-        return f"pipeline = {near} would fit"
-    if devices % pipeline == 0:
-        near = nearest_divisor(devices // pipeline, tensor)
-        return f"tensor = {near} would fit"
-    return f"tensor x pipeline has to divide {devices}"
-
-
-def nearest_divisor(number: int, wanted: int) -> int:
-    """Return the divisor of `number` nearest to `wanted`, the smaller of two.
-
-    >>> nearest_divisor(96, 7)
-    6
-    """
-    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
-    divisors = sorted({*small, *(number // d for d in small)})
-    return min(divisors, key=lambda divisor: abs(divisor - wanted))
-
-
-def _schedule_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
-    chunks, schedule = parallelism.virtual_stages, parallelism.schedule
-    is_interleaved = schedule == "interleaved"
-    involves = ("parallelism.schedule",)
-    key = "parallelism.virtual_stages"
-    if chunks > 1 and not is_interleaved:
-        problem = f"{chunks} virtual stages need the interleaved schedule"
-        remedy = f'schedule is "{schedule}": change it, or leave virtual_stages out'
-        yield Fault(key, problem, remedy, involves=involves)
-    if is_interleaved and chunks < 2:
-        problem = f"the interleaved schedule needs at least 2, got {chunks}"
-        yield Fault(key, problem, "add virtual_stages = 2", involves=involves)
-    if is_interleaved and parallelism.pipeline < 2:
-        problem = "the interleaved schedule needs at least 2, got 1"
-        yield Fault("parallelism.pipeline", problem, involves=involves)
-    if parallelism.sequence and parallelism.tensor < 2:
-        problem = "sequence parallelism divides over the tensor ranks, and tensor = 1"
-        remedy = "raise tensor, or leave sequence out"
-        yield Fault("parallelism.sequence", problem, remedy)
-
-
-def _batch_faults(
-    batch: BatchSection, parallelism: ParallelismSection, data: int
-) -> Iterator[Fault]:
-    samples, portion = batch.global_, batch.micro * data
-    key = "batch.global"
-    involves = ("batch.micro", "parallelism.data")
-    count, rest = divmod(samples, portion)
-    product = f"{samples} samples / ({batch.micro} micro x {data} data)"
-    if rest:
-        problem = f"{product} = {samples / portion:.4g} micro-batches"
-        remedy = f"global = {(count + 1) * portion} would fit"
-        yield Fault(key, problem, remedy, involves=involves)
-        return
-    pipeline = parallelism.pipeline
-    if parallelism.schedule == "interleaved" and count % pipeline:
-        rounds = f"{count} / {pipeline} = {count / pipeline:.4g}"
-        whole = -(-count // pipeline) * pipeline
-        yield Fault(
-            key,
-            "the interleaved schedule takes micro-batches in rounds of the pipeline: "
-            f"{product} = {count} micro-batches, {rounds} rounds",
-            f"global = {whole * portion} would fit",
-            involves=(*involves, "parallelism.pipeline"),
-        )
-    stages = pipeline * parallelism.virtual_stages
-    if count * stages > MAX_ACTIONS:
-        problem = f"{count} micro-batches x {stages} stages = {count * stages}"
-        remedy = f"at most {MAX_ACTIONS} are simulated; raise micro"
-        yield Fault(key, problem, remedy, involves=involves)
-
-
-def _stage_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
-    pipeline, chunks = parallelism.pipeline, parallelism.virtual_stages
-    blocks, stages = model.num_blocks, pipeline * chunks
-    if blocks % stages == 0:
-        return
-    split = f"{pipeline} pipeline" + (f" x {chunks} virtual" if chunks > 1 else "")
-    problem = f"{blocks} blocks of {model.name} / ({split} stages)"
-    if blocks % chunks == 0:
-        remedy = f"pipeline = {nearest_divisor(blocks // chunks, pipeline)} would fit"
-    else:
-        remedy = f"virtual_stages has to divide {blocks} as well"
-    yield Fault(
-        "parallelism.pipeline",
-        f"{problem} = {blocks / stages:.4g} blocks each",
-        remedy,
-        involves=("parallelism.virtual_stages", "model.layers", "model.name"),
-    )
-
-
-def _recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
-    if parallelism.recompute == "selective" and not has_attention(model):
-        problem = f"selective recomputation drops attention, {model.name} has none"
-        yield Fault("parallelism.recompute", problem, "allowed: none, full")
-
-
-def _tensor_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
-    tensor = parallelism.tensor
-    if tensor == 1:
-        return
-    key = "parallelism.tensor"
-    if not model.can_split_tensors:
-        problem = f"{model.name} has no operator that {tensor} tensor ranks can divide"
-        yield Fault(key, problem, "leave tensor out, or write tensor = 1")
-        return
-    counts = divided(model)
-    kv_heads = counts.get("kv_heads", tensor)
-    if tensor % kv_heads == 0:  # several ranks then hold copies of one
-        counts.pop("kv_heads", None)
-    if counts.get("heads") == kv_heads:
-        counts.pop("kv_heads", None)  # one message is enough
-    if parallelism.sequence:
-        counts["sequence_length"] = model.tokens_per_sample
-    fitting = nearest_divisor(gcd(*counts.values()), tensor)
-    for name, count in counts.items():
-        if count % tensor:
-            yield Fault(
-                key,
-                f"{tensor} tensor ranks do not divide {name} = {count} of {model.name}"
-                f" ({count} / {tensor} = {count / tensor:.6g})",
-                f"tensor = {fitting} would fit",
-                involves=(f"model.{name}", "model.name", "model.family"),
-            )
 
 
 def settled(

@@ -182,7 +182,7 @@ def _whole_number(key: str, value: object, _: _Context) -> Fault:
         return Fault(key, problem, f"write {value.strip()} without quotes")
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return Fault(key, problem, f"write {int(value)}")
-    return Fault(key, problem, "such as 8")
+    return Fault(key, problem, "write one such as 8")
 
 
 _MESSAGES: dict[str, _Message] = {

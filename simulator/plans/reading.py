@@ -214,6 +214,11 @@ def _syntax_advice(message: str, line: str) -> tuple[str, str, bool]:
     value = pair[2].partition("#")[0].strip() if pair else ""
     quoted = f'write {key} = "{value}"'
     is_text = bool(value) and value[0] not in "\"'[{"
+    if message.startswith("Illegal character"):
+        if message.endswith("'\\n'"):
+            return "text without a closing quote", 'end it with "', False
+        escape = "in text, write it as an escape such as \\u0007"
+        return f"{message[:1].lower()}{message[1:]}", escape, False
     if message == "Cannot overwrite a value" or message.startswith("Duplicate inline"):
         return f"{shown(key)} is given twice", "keep one of the two", True
     if message.startswith("Cannot declare"):
@@ -226,7 +231,12 @@ def _syntax_advice(message: str, line: str) -> tuple[str, str, bool]:
     }:
         return f"{shown(value)} is text without quotes", quoted, False
     if message.startswith("Expected '=' after a key"):
-        return "a key without a value", "write KEY = VALUE", False
+        name, _, value = line.strip().partition(":")
+        return (
+            "a key without a value",
+            f"write {name} = {value.strip() or 'VALUE'}",
+            False,
+        )
     if message == "Invalid statement":
         return "neither a [table] nor KEY = VALUE", "comments begin with #", False
     return f"{message[:1].lower()}{message[1:]}", "", False

@@ -1,0 +1,104 @@
+"""One verb: `simulate(plan) -> Result`."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+
+from simulator.engines.event import simulate_events
+from simulator.engines.graph import build_graph, raise_deadlock
+from simulator.engines.longest_path import longest_path
+from simulator.job import Job, prepare
+from simulator.memory import memory
+from simulator.metrics import breakdown, ledger
+from simulator.plan import Plan
+from simulator.result import Engine, Result
+from simulator.timeline import Timeline, timeline
+from topologies.profile import Profile
+from topologies.units import Ratio
+
+
+def simulate(
+    plan: Plan,
+    *,
+    engine: Engine = "event",
+    seed: int = 0,
+    is_folded: bool = True,
+    profile: Profile | None = None,
+) -> Result:
+    """Return the prediction of one training step of `plan`.
+
+    Args:
+        plan: what to train, how to split it and on what.
+        engine: `event` for the discrete-event simulator, `analytical` for the
+            longest path.
+        seed: of every random number; nothing here is random yet, so it is only
+            recorded.
+        is_folded: simulate one rank for all that do the same.
+        profile: constants to price with; the device's own if left out.
+
+    Raises:
+        DeadlockError: the schedule cannot run.
+    """
+    job = prepare(plan, is_folded=is_folded, profile=profile)
+    spans = run(job, engine)
+    parts, fullest = memory(job)
+    fits = parts.total <= job.cluster.device.memory
+    step_time = spans.step_time
+    low, high = 1 + job.profile.error_low, 1 + job.profile.error_high
+    samples = plan.batch.global_
+    mesh = plan.parallelism
+    return Result(
+        status="completed" if fits else "out_of_memory",
+        engine=engine,
+        step_time_s=step_time,
+        samples_per_s=samples / step_time,
+        tokens_per_s=samples * job.model.tokens_per_sample / step_time,
+        mfu=model_flop_utilization(job, step_time),
+        world_size=plan.world_size,
+        memory_peak_bytes=parts.total,
+        memory=parts,
+        memory_rank=fullest,
+        breakdown=breakdown(spans),
+        ledger=ledger(job.workload, mesh.tensor, mesh.data),
+        interval_s=(low * step_time, high * step_time),
+        provenance=provenance(plan, job, seed),
+        job=job,
+        timeline=spans,
+    )
+
+
+def run(job: Job, engine: Engine) -> Timeline:
+    """Return the spans of a job under an engine."""
+    graph = build_graph(job.workload, job.prices)
+    times = longest_path(graph) if engine == "analytical" else simulate_events(graph)
+    if min(times.end) < 0:
+        raise_deadlock(job.workload, times.end)
+    return timeline(job, times)
+
+
+def model_flop_utilization(job: Job, step_time: float) -> Ratio:
+    """Return MFU: model FLOP (no recomputation) per second over all devices' peak.
+
+    MFU = B (forward + backward FLOP of a sample) / (T · N · peak)
+
+    Source: Chowdhery et al., PaLM, arXiv:2204.02311, appendix B.
+    """
+    flop = job.model.forward_flop() + job.model.backward_flop()
+    total = job.plan.batch.global_ * flop
+    return float(total / (step_time * job.plan.world_size * job.pricer.peak))
+
+
+def provenance(plan: Plan, job: Job, seed: int) -> dict[str, str | int]:
+    """Return what is needed to make the same prediction again."""
+    try:
+        own = version("rehearsal")
+    except PackageNotFoundError:
+        own = "unknown"
+    return {
+        "rehearsal": own,
+        "python": python_version(),
+        "plan_sha256": plan.content_hash,
+        "profile": job.profile.name,
+        "seed": seed,
+    }

@@ -1,0 +1,140 @@
+"""Why the step takes as long as it does: the critical path, longest first.
+
+The critical path is the chain of ops, each starting when the one before it ends, that
+leads to the end of the step; its parts add up to the step time. Every part is traced
+to the formula that priced it and to that formula's source.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from models.work import Work
+from simulator.costs.compute import matrix_time, memory_time
+from simulator.costs.messages import (
+    ring_all_reduce_time,
+    ring_gather_time,
+    transfer_time,
+)
+from simulator.engines.graph import build_graph
+from simulator.result import Result
+from simulator.workload import Body, Item, Message, Op, Phase, Repeat
+from topologies.units import Ratio, Seconds, format_quantity
+
+_BACKWARD = {"backward"}
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One kind of kernel or message on the critical path.
+
+    Fields:
+        name: such as `fc1 W`.
+        time: summed over the path [s].
+        share: of the step time [1].
+        formula: as in the docstring of the function that priced it.
+        source: of that formula.
+    """
+
+    name: str
+    time: Seconds
+    share: Ratio
+    formula: str
+    source: str
+
+
+def critical_path(result: Result) -> list[Op]:
+    """Return the ops of the critical path, in order of time."""
+    workload = result.job.workload
+    graph = build_graph(workload, result.job.prices)
+    end = {id(span.op): span.end for span in result.timeline.spans}
+    before: list[list[int]] = [[] for _ in workload.ops]
+    for index, successors in enumerate(graph.successors):
+        for other in successors:
+            before[other].append(index)
+    ops = workload.ops
+    current = max(range(len(ops)), key=lambda index: end[id(ops[index])])
+    path = [current]
+    while before[current]:
+        current = max(before[current], key=lambda index: end[id(ops[index])])
+        path.append(current)
+    return [ops[index] for index in reversed(path)]
+
+
+def contributions(result: Result) -> list[Contribution]:
+    """Return what the critical path is made of, longest first."""
+    times: dict[str, Seconds] = defaultdict(float)
+    priced_by: dict[str, Callable[..., Seconds] | None] = {}
+    counts: dict[Body, int] = defaultdict(int)
+    duration = {id(span.op): span.end - span.start for span in result.timeline.spans}
+    waiting = 0.0
+    for op in critical_path(result):
+        counts[op.body] += 1
+        waiting += duration[id(op)] - float(result.job.prices[op.body].busy)
+    for body, count in counts.items():
+        for item, repeats in _leaves(body.items, 1.0):
+            time = count * repeats * _time(result, item, body.phase)
+            times[item.name] += time
+            priced_by[item.name] = _formula(item)
+    times["host issues kernels"] += waiting
+    priced_by["host issues kernels"] = None
+    return [
+        Contribution(name, time, time / result.step_time_s, *_documented(priced_by[name]))
+        for name, time in sorted(times.items(), key=lambda entry: -entry[1])
+        if time > 0
+    ]
+
+
+def explain(result: Result, *, num_shown: int = 12) -> str:
+    """Return the largest contributions as text, with formula and source."""
+    lines = ["critical path, longest first"]
+    parts = contributions(result)
+    for part in parts[:num_shown]:
+        time = format_quantity(part.time, "s")
+        lines.append(f"  {time:>10}  {part.share:6.1%}  {part.name}")
+        lines.append(f"{'':22}{part.formula}  [{part.source}]")
+    rest = sum(part.time for part in parts[num_shown:])
+    if rest:
+        share = rest / result.step_time_s
+        time = format_quantity(rest, "s")
+        lines.append(f"  {time:>10}  {share:6.1%}  {len(parts) - num_shown} others")
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(
+    items: tuple[Item, ...], count: float
+) -> Iterator[tuple[Work | Message, float]]:
+    for item in items:
+        if isinstance(item, Repeat):
+            yield from _leaves(item.items, count * item.count)
+        else:
+            yield item, count
+
+
+def _time(result: Result, item: Item, phase: Phase) -> Seconds:
+    return float(result.job.pricer.item(item, phase).busy)
+
+
+def _formula(item: Work | Message) -> Callable[..., Seconds]:
+    """Return the function that prices an item."""
+    if isinstance(item, Work):
+        return matrix_time if item.kind == "matrix" else memory_time
+    if item.pattern == "send":
+        return transfer_time
+    return ring_all_reduce_time if item.pattern == "all-reduce" else ring_gather_time
+
+
+def _documented(function: Callable[..., Seconds] | None) -> tuple[str, str]:
+    """Return the formula and the source in a cost function's docstring."""
+    if function is None:
+        return "the device waits for its host", "simulator.price"
+    text = inspect.getdoc(function) or ""
+    paragraphs = text.split("\n\n")
+    source = next(p for p in paragraphs if p.startswith("Source:"))
+    return (
+        " ".join(paragraphs[1].split()),
+        " ".join(source.removeprefix("Source:").split()).rstrip("."),
+    )

@@ -1,0 +1,197 @@
+"""Whether a split comes out even: degrees, micro-batches, stages, tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import gcd
+
+from models.model import Model
+from simulator.errors import Fault
+from simulator.plans.building import divided, has_attention
+from simulator.plans.records import BatchSection, ClusterSection, ParallelismSection
+
+# Of one step: beyond this, predictions take hours and say nothing more.
+MAX_ACTIONS = 1_048_576
+
+
+def data_degree(parallelism: ParallelismSection, cluster: ClusterSection) -> int | None:
+    """Return d, derived from the cluster if it is not given; None if impossible."""
+    if "data" in parallelism.model_fields_set:
+        return parallelism.data
+    share = parallelism.tensor * parallelism.pipeline
+    return None if cluster.num_devices % share else cluster.num_devices // share
+
+
+def degree_faults(
+    parallelism: ParallelismSection, cluster: ClusterSection
+) -> Iterator[Fault]:
+    """Yield whether tensor x pipeline x data is all the devices there are."""
+    tensor, pipeline = parallelism.tensor, parallelism.pipeline
+    devices = cluster.num_devices
+    share = tensor * pipeline
+    machine = f"{cluster.nodes} x {cluster.devices_per_node} = {devices}"
+    involves = (
+        *("parallelism.data", "parallelism.tensor", "parallelism.pipeline"),
+        *("cluster.nodes", "cluster.devices_per_node"),
+    )
+    is_given = "data" in parallelism.model_fields_set
+    total = share * (parallelism.data if is_given else 1)
+    if total == devices or (not is_given and devices % share == 0):
+        return
+    split = f"{tensor} tensor x {pipeline} pipeline"
+    if is_given:
+        split += f" x {parallelism.data} data"
+        problem = f"{split} = {total} devices, but the cluster has {machine}"
+    else:
+        replicas = f"{devices} / {share} = {devices / share:.4g} replicas"
+        problem = f"{split} = {share} devices a replica, but the cluster has {machine}"
+        problem += f" ({replicas})"
+    if devices % share == 0:
+        remedy = f"data = {devices // share} would fit"
+    else:
+        remedy = _dividing_degrees(tensor, pipeline, devices)
+    yield Fault("parallelism.data", problem, remedy, involves=involves)
+
+
+def _dividing_degrees(tensor: int, pipeline: int, devices: int) -> str:
+    """Return which change of one degree makes tensor x pipeline divide `devices`."""
+    if devices % tensor == 0:
+        near = nearest_divisor(devices // tensor, pipeline)
+        return f"pipeline = {near} would fit"
+    if devices % pipeline == 0:
+        near = nearest_divisor(devices // pipeline, tensor)
+        return f"tensor = {near} would fit"
+    return f"tensor x pipeline has to divide {devices}"
+
+
+def nearest_divisor(number: int, wanted: int) -> int:
+    """Return the divisor of `number` nearest to `wanted`, the smaller of two.
+
+    >>> nearest_divisor(96, 7)
+    6
+    """
+    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
+    divisors = sorted({*small, *(number // d for d in small)})
+    return min(divisors, key=lambda divisor: abs(divisor - wanted))
+
+
+def schedule_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
+    """Yield what the pipeline schedule, or sequence parallelism, lacks."""
+    chunks, schedule = parallelism.virtual_stages, parallelism.schedule
+    is_interleaved = schedule == "interleaved"
+    involves = ("parallelism.schedule",)
+    key = "parallelism.virtual_stages"
+    if chunks > 1 and not is_interleaved:
+        problem = f"{chunks} virtual stages need the interleaved schedule"
+        remedy = f'schedule is "{schedule}": change it, or leave virtual_stages out'
+        yield Fault(key, problem, remedy, involves=involves)
+    if is_interleaved and chunks < 2:
+        problem = f"the interleaved schedule needs at least 2, got {chunks}"
+        yield Fault(key, problem, "add virtual_stages = 2", involves=involves)
+    if is_interleaved and parallelism.pipeline < 2:
+        problem = "the interleaved schedule needs at least 2, got 1"
+        yield Fault("parallelism.pipeline", problem, involves=involves)
+    if parallelism.sequence and parallelism.tensor < 2:
+        problem = "sequence parallelism divides over the tensor ranks, and tensor = 1"
+        remedy = "raise tensor, or leave sequence out"
+        yield Fault("parallelism.sequence", problem, remedy)
+
+
+def batch_faults(
+    batch: BatchSection, parallelism: ParallelismSection, data: int
+) -> Iterator[Fault]:
+    """Yield whether the batch divides into micro-batches, and not too many."""
+    samples, portion = batch.global_, batch.micro * data
+    key = "batch.global"
+    involves = ("batch.micro", "parallelism.data")
+    count, rest = divmod(samples, portion)
+    product = f"{samples} samples / ({batch.micro} micro x {data} data)"
+    if rest:
+        problem = f"{product} = {samples / portion:.4g} micro-batches"
+        remedy = f"global = {(count + 1) * portion} would fit"
+        yield Fault(key, problem, remedy, involves=involves)
+        return
+    pipeline = parallelism.pipeline
+    if parallelism.schedule == "interleaved" and count % pipeline:
+        rounds = f"{count} / {pipeline} = {count / pipeline:.4g}"
+        whole = -(-count // pipeline) * pipeline
+        yield Fault(
+            key,
+            "the interleaved schedule takes micro-batches in rounds of the pipeline: "
+            f"{product} = {count} micro-batches, {rounds} rounds",
+            f"global = {whole * portion} would fit",
+            involves=(*involves, "parallelism.pipeline"),
+        )
+    stages = pipeline * parallelism.virtual_stages
+    if count * stages > MAX_ACTIONS:
+        problem = f"{count} micro-batches x {stages} stages = {count * stages} passes"
+        remedy = f"at most {MAX_ACTIONS} are simulated; raise micro"
+        yield Fault(key, problem, remedy, involves=involves)
+
+
+def _quotient(devices: int | None, degree: int) -> int:
+    """Return devices / degree, or 0 where that says nothing: gcd(0, n) = n."""
+    return 0 if devices is None or devices % degree else devices // degree
+
+
+def stage_faults(
+    parallelism: ParallelismSection, model: Model, devices: int | None
+) -> Iterator[Fault]:
+    """Yield whether the blocks divide over the stages."""
+    pipeline, chunks = parallelism.pipeline, parallelism.virtual_stages
+    blocks, stages = model.num_blocks, pipeline * chunks
+    if blocks % stages == 0:
+        return
+    split = f"{pipeline} pipeline" + (f" x {chunks} virtual" if chunks > 1 else "")
+    problem = f"{blocks} blocks of {model.name} / ({split} stages)"
+    if blocks % chunks == 0:
+        both = gcd(blocks // chunks, _quotient(devices, parallelism.tensor))
+        remedy = f"pipeline = {nearest_divisor(both, pipeline)} would fit"
+    else:
+        remedy = f"virtual_stages has to divide {blocks} as well"
+    yield Fault(
+        "parallelism.pipeline",
+        f"{problem} = {blocks / stages:.4g} blocks each",
+        remedy,
+        involves=("parallelism.virtual_stages", "model.layers", "model.name"),
+    )
+
+
+def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
+    """Yield whether there is anything that recomputation can drop."""
+    if parallelism.recompute == "selective" and not has_attention(model):
+        problem = f"selective recomputation drops attention, {model.name} has none"
+        yield Fault("parallelism.recompute", problem, "allowed: none, full")
+
+
+def tensor_faults(
+    parallelism: ParallelismSection, model: Model, devices: int | None
+) -> Iterator[Fault]:
+    """Yield what the tensor ranks do not divide."""
+    tensor = parallelism.tensor
+    if tensor == 1:
+        return
+    key = "parallelism.tensor"
+    if not model.can_split_tensors:
+        problem = f"{model.name} has no operator that {tensor} tensor ranks can divide"
+        yield Fault(key, problem, "leave tensor out, or write tensor = 1")
+        return
+    counts = divided(model)
+    kv_heads = counts.get("kv_heads", tensor)
+    if tensor % kv_heads == 0:  # several ranks then hold copies of one
+        counts.pop("kv_heads", None)
+    if counts.get("heads") == kv_heads:
+        counts.pop("kv_heads", None)  # one message is enough
+    if parallelism.sequence:
+        counts["sequence_length"] = model.tokens_per_sample
+    common = gcd(_quotient(devices, parallelism.pipeline), *counts.values())
+    fitting = nearest_divisor(common, tensor)
+    for name, count in counts.items():
+        if count % tensor:
+            yield Fault(
+                key,
+                f"{tensor} tensor ranks do not divide {name} = {count} of {model.name}"
+                f" ({count} / {tensor} = {count / tensor:.6g})",
+                f"tensor = {fitting} would fit",
+                involves=(f"model.{name}", "model.name", "model.family"),
+            )

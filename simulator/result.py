@@ -1,0 +1,83 @@
+"""The one result that every engine gives, and its JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from simulator.job import Job
+from simulator.memory import Memory
+from simulator.metrics import Breakdown, LedgerRow
+from simulator.timeline import Timeline
+from topologies.units import Bytes, PerSecond, Ratio, Seconds
+
+Status = Literal["completed", "out_of_memory", "deadlock"]
+Engine = Literal["analytical", "event"]
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """A prediction of one training step.
+
+    Fields:
+        status: `out_of_memory` when the plan does not fit its devices; the time is
+            then what it would be if it did.
+        engine: which engine predicted.
+        step_time_s: time of one optimizer step [s].
+        samples_per_s, tokens_per_s: throughput of the whole job.
+        mfu: model FLOP/s over peak; its convention is `job.model.attention` [1].
+        world_size: devices [1].
+        memory_peak_bytes: on the fullest device [B].
+        memory: its parts.
+        memory_rank: pipeline rank of the fullest device.
+        breakdown: parts of the step, which add up to it.
+        ledger: what is sent, by pattern and axis.
+        interval_s: where the measured time would lie in nine of ten cases [s].
+        provenance: versions, seed, profile and plan hash.
+        job: the priced workload behind it.
+        timeline: its spans.
+    """
+
+    status: Status
+    engine: Engine
+    step_time_s: Seconds
+    samples_per_s: PerSecond
+    tokens_per_s: PerSecond
+    mfu: Ratio
+    world_size: int
+    memory_peak_bytes: Bytes
+    memory: Memory
+    memory_rank: int
+    breakdown: Breakdown
+    ledger: tuple[LedgerRow, ...]
+    interval_s: tuple[Seconds, Seconds]
+    provenance: dict[str, str | int]
+    job: Job
+    timeline: Timeline
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, every number in SI base units."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "status": self.status,
+            "engine": self.engine,
+            "step_time_s": self.step_time_s,
+            "samples_per_s": self.samples_per_s,
+            "tokens_per_s": self.tokens_per_s,
+            "mfu": self.mfu,
+            "world_size": self.world_size,
+            "memory_peak_bytes": self.memory_peak_bytes,
+            "memory": asdict(self.memory),
+            "breakdown": asdict(self.breakdown),
+            "ledger": [asdict(row) for row in self.ledger],
+            "staleness": {"mean": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0},
+            "interval_s": list(self.interval_s),
+            "provenance": self.provenance,
+        }
+
+    def _repr_html_(self) -> str:
+        """Return the report for a notebook."""
+        from simulator.report import text_report  # noqa: PLC0415 - only in notebooks
+
+        return f"<pre>{text_report(self)}</pre>"
