@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
-from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph, raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, prepare
@@ -71,7 +70,12 @@ def simulate(
 def run(job: Job, engine: Engine) -> Timeline:
     """Return the spans of a job under an engine."""
     graph = build_graph(job.workload, job.prices)
-    times = longest_path(graph) if engine == "analytical" else simulate_events(graph)
+    if engine == "analytical":
+        times = longest_path(graph)
+    else:
+        from simulator.engines.event import simulate_events  # noqa: PLC0415 - SimPy
+
+        times = simulate_events(graph)
     if min(times.end) < 0:
         raise_deadlock(job.workload, times.end)
     return timeline(job, times)

@@ -26,6 +26,7 @@ from simulator.errors import ExpectationFailed, Fault, PlanError, RehearsalError
 
 if TYPE_CHECKING:
     from simulator.plan import Plan
+    from simulator.result import Engine
 
 _DEFAULT = "predict"
 _NOT_BUILT = ("search", "compare", "run", "validate", "calibrate")
@@ -118,7 +119,7 @@ _set_option = click.option(
     "changes",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Replace a value of the plan, such as parallelism.tensor=4.",
+    help="Replace a value of the plan, as in parallelism.tensor=4; KEY= removes it.",
 )
 _json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object."
@@ -139,7 +140,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     plan: str,
     changes: Sequence[str],
-    engine: str,
+    engine: Engine,
     debug: bool,
     as_json: bool,
     trace: Path | None,
@@ -153,14 +154,11 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Predict one plan and print a report (what `simulate PLAN.toml` does)."""
     del debug
     loaded = _load(plan, changes)
+    if replicas is not None and replicas > 1:
+        raise click.UsageError("--replicas is not built yet: nothing is random so far")
     from simulator.api import simulate
 
-    further: dict[str, Any] = {}
-    if replicas is not None:
-        further["replicas"] = replicas
-    if unfolded:
-        further["folded"] = False
-    result = simulate(loaded, engine=engine, seed=seed, **further)
+    result = simulate(loaded, engine=engine, seed=seed, is_folded=not unfolded)
     values = result.to_json()
     texts = {}
     if explain:
@@ -250,7 +248,7 @@ def schema() -> None:
 def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
     plan: str,
     changes: Sequence[str],
-    engine: str,
+    engine: Engine,
     debug: bool,
     as_json: bool,
     over: Sequence[str],

@@ -82,7 +82,9 @@ def contributions(result: Result) -> list[Contribution]:
     times["host issues kernels"] += waiting
     priced_by["host issues kernels"] = None
     return [
-        Contribution(name, time, time / result.step_time_s, *_documented(priced_by[name]))
+        Contribution(
+            name, time, time / result.step_time_s, *_documented(priced_by[name])
+        )
         for name, time in sorted(times.items(), key=lambda entry: -entry[1])
         if time > 0
     ]

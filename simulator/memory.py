@@ -38,7 +38,7 @@ class Memory:
     @property
     def total(self) -> Bytes:
         """Their sum [B]."""
-        return sum(asdict(self).values())
+        return float(sum(asdict(self).values()))
 
 
 def memory(job: Job) -> tuple[Memory, int]:

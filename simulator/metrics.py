@@ -160,9 +160,7 @@ def ledger(workload: Workload, tensor: int, data: int) -> tuple[LedgerRow, ...]:
     )
 
 
-def _messages(
-    items: tuple[WorkItem, ...], count: int
-) -> Iterator[tuple[Message, int]]:
+def _messages(items: tuple[WorkItem, ...], count: int) -> Iterator[tuple[Message, int]]:
     """Yield each message of a body with how often it is sent."""
     for item in items:
         if isinstance(item, Message):

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from simulator.costs.elementwise import clip, floor, maximum, minimum, where
 from simulator.workload import Axis
 from topologies.hardware import Cluster, Link
 from topologies.profile import LinkFit, Profile
@@ -71,17 +70,17 @@ def group(
     fabric = link_fit(cluster.fabric, profile)
     network = link_fit(cluster.network, profile)
     stride, size, crosses = _extent(axis, degrees, per_node, pair)
-    in_node = np.clip(np.floor(per_node / stride), 1, size)
+    in_node = clip(floor(per_node / stride), 1, size)
     inside = fabric.efficiency * cluster.fabric.bandwidth
     adapters = cluster.adapters_per_node * cluster.network.bandwidth
-    sharing = np.minimum(per_node, degrees.tensor * degrees.data * degrees.pipeline)
+    sharing = minimum(per_node, degrees.tensor * degrees.data * degrees.pipeline)
     outside = network.efficiency * adapters * in_node / sharing
     return Group(
         size,
-        np.where(crosses, network.start, fabric.start),
-        np.where(crosses, network.hop, fabric.hop),
-        np.where(crosses, np.minimum(inside, outside), inside),
-        np.where(crosses, network.transfer, fabric.transfer),
+        where(crosses, network.start, fabric.start),
+        where(crosses, network.hop, fabric.hop),
+        where(crosses, minimum(inside, outside), inside),
+        where(crosses, network.transfer, fabric.transfer),
     )
 
 
@@ -105,12 +104,12 @@ def _extent(
     tensor, data, pipeline = degrees.tensor, degrees.data, degrees.pipeline
     replica = tensor * data
     if axis == "pipeline":
-        sender, receiver = (np.floor(rank * replica / per_node) for rank in pair)
+        sender, receiver = (floor(rank * replica / per_node) for rank in pair)
         is_far = (sender != receiver) | (replica > per_node)
-        return replica, np.minimum(pipeline, 2), is_far
+        return replica, minimum(pipeline, 2), is_far
     if axis == "embedding":
-        stride = replica * np.maximum(pipeline - 1, 1)
-        return stride, np.minimum(pipeline, 2), stride >= per_node
+        stride = replica * maximum(pipeline - 1, 1)
+        return stride, minimum(pipeline, 2), stride >= per_node
     stride, size = {
         "tensor": (1, tensor),
         "data": (tensor, data),

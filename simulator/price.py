@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from simulator.costs.elementwise import maximum
 from topologies.units import Seconds
 
 
@@ -43,7 +42,7 @@ class Price:
         """Return the price of this run followed by `other`."""
         return Price(
             self.busy + other.busy,
-            np.maximum(self.issued + other.busy, self.host + other.issued),
+            maximum(self.issued + other.busy, self.host + other.issued),
             self.host + other.host,
             self.compute + other.compute,
             self.communication + other.communication,
@@ -57,7 +56,7 @@ class Price:
         """
         return Price(
             count * self.busy,
-            self.issued + (count - 1) * np.maximum(self.busy, self.host),
+            self.issued + (count - 1) * maximum(self.busy, self.host),
             count * self.host,
             count * self.compute,
             count * self.communication,

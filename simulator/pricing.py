@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from models.work import Work
 from simulator.costs.compute import matrix_time, memory_time, uncached_bytes
+from simulator.costs.elementwise import where
 from simulator.costs.messages import (
     ring_all_reduce_time,
     ring_gather_time,
@@ -45,7 +44,8 @@ class Pricer:
 
     def body(self, body: Body) -> Price:
         """Return the price of a body on one rank, the host's own work before it."""
-        return self.host_work(body.phase).then(self.items(body.items, body.phase))
+        items = self.items(body.items, body.phase)
+        return items if body.is_continued else self.host_work(body.phase).then(items)
 
     def host_work(self, phase: Phase) -> Price:
         """Return what the host does before it issues a body's first kernel.
@@ -102,7 +102,7 @@ class Pricer:
     def message_host_time(self, item: Message) -> Seconds:
         """Return the host time to issue a message; a group of one issues none."""
         ring = self.group(item)
-        return np.where(ring.num_ranks > 1, self.profile.host_message, 0.0)
+        return where(ring.num_ranks > 1, self.profile.host_message, 0.0)
 
     def message_time(self, item: Message) -> Seconds:
         """Return the time of a message on idle links; a group of one takes none."""
@@ -117,7 +117,7 @@ class Pricer:
             )
             steps = formula(item.size, ring.num_ranks, ring.hop, ring.bandwidth)
             time = ring.start + steps
-        return np.where(ring.num_ranks > 1, time, 0.0)
+        return where(ring.num_ranks > 1, time, 0.0)
 
     def group(self, item: Message) -> Group:
         """Return the ring that a message runs on."""

@@ -41,7 +41,11 @@ def text_report(result: Result, *, num_contributions: int = 5) -> str:
 
 
 def _heading(result: Result) -> str:
-    plan, mesh, cluster = result.job.plan, result.job.plan.parallelism, result.job.cluster
+    plan, mesh, cluster = (
+        result.job.plan,
+        result.job.plan.parallelism,
+        result.job.cluster,
+    )
     devices = "device" if result.world_size == 1 else "devices"
     title = plan.title or result.job.model.name
     schedule = f", {mesh.schedule}" if mesh.pipeline > 1 else ""

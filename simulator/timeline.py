@@ -59,9 +59,7 @@ def timeline(job: Job, times: Times) -> Timeline:
     }
     spans = tuple(
         Span(op, rank, ready, end, *parts[op.body])
-        for op, ready, end in zip(
-            job.workload.ops, times.ready, times.end, strict=True
-        )
+        for op, ready, end in zip(job.workload.ops, times.ready, times.end, strict=True)
         for rank in op.ranks
     )
     return Timeline(job.workload.roles, spans, max(times.end))

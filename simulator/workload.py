@@ -70,11 +70,14 @@ class Body:
         name: such as `forward of stage 2`.
         phase: decides which host costs apply.
         items: kernels and inline messages in order.
+        is_continued: the rest of a body that unfolding has cut, so that what the
+            host does before it is in an earlier piece.
     """
 
     name: str
     phase: Phase
     items: tuple[Item, ...]
+    is_continued: bool = False
 
 
 class Op(NamedTuple):

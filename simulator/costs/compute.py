@@ -14,8 +14,9 @@ kernels; clocks are constant.
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
+from simulator.costs.elementwise import ceil, maximum, minimum, where
 from topologies.units import (
     Bytes,
     BytesPerSecond,
@@ -77,8 +78,8 @@ def tiled_time(  # noqa: PLR0913 - a product has four dimensions, a tile two
     ...            rate=1.0) == 2 * 256 * 128 * 64 * 108
     True
     """
-    tiles = batch * np.ceil(rows / tile_rows) * np.ceil(columns / tile_columns)
-    waves = np.ceil(tiles / num_units)
+    tiles = batch * ceil(rows / tile_rows) * ceil(columns / tile_columns)
+    waves = ceil(tiles / num_units)
     flop_per_unit: Flop = 2 * tile_rows * tile_columns * inner
     return waves * flop_per_unit * num_units / rate
 
@@ -100,7 +101,7 @@ def uncached_bytes(size: Bytes, cache: Bytes, reuse: Ratio) -> Bytes:
     >>> uncached_bytes(100.0, cache=30.0, reuse=0.0)
     70.0
     """
-    return size - (1 - reuse) * np.minimum(size, cache)
+    return size - (1 - reuse) * minimum(size, cache)
 
 
 def memory_time(size: Bytes, bandwidth: BytesPerSecond) -> Seconds:
@@ -153,7 +154,7 @@ def matrix_time(  # noqa: PLR0913 - dimensions, bytes and the device
 
     Source: derived above; tiles as in `TILES`.
     """
-    best: Seconds = np.inf
+    best: Seconds = math.inf
     for tile_rows, tile_columns, efficiency in TILES:
         for parts in INNER_SPLITS:
             time = tiled_time(
@@ -169,7 +170,7 @@ def matrix_time(  # noqa: PLR0913 - dimensions, bytes and the device
             if parts > 1:
                 summing = memory_time((2 * parts + 2) * written, bandwidth)
                 is_short = inner / parts < SHORTEST_INNER
-                time = np.where(is_short, np.inf, time + summing)
-            best = np.minimum(best, time)
+                time = where(is_short, math.inf, time + summing)
+            best = minimum(best, time)
     reads = memory_time(read, bandwidth)
-    return np.maximum(best, reads) + memory_time(written, bandwidth)
+    return maximum(best, reads) + memory_time(written, bandwidth)

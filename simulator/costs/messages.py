@@ -64,9 +64,7 @@ def ring_gather_time(
     return steps * latency + steps / num_ranks * size / bandwidth
 
 
-def transfer_time(
-    size: Bytes, latency: Seconds, bandwidth: BytesPerSecond
-) -> Seconds:
+def transfer_time(size: Bytes, latency: Seconds, bandwidth: BytesPerSecond) -> Seconds:
     """Return the time of one message over one idle link.
 
     T = α + S / bandwidth

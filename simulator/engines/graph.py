@@ -64,8 +64,7 @@ def build_graph(workload: Workload, prices: dict[Body, Price]) -> Graph:
     }
     ops = workload.ops
     busy, issued, host = (
-        list(column)
-        for column in zip(*(numbers[op.body] for op in ops), strict=True)
+        list(column) for column in zip(*(numbers[op.body] for op in ops), strict=True)
     )
     successors: list[list[int]] = [[] for _ in ops]
     num_before = [0] * len(ops)

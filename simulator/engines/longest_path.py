@@ -15,8 +15,7 @@ def longest_path(graph: Graph) -> Times:
     successors, host_waits = graph.successors, graph.host_waits
     ranks = graph.ranks
     missing = [
-        before + len(on)
-        for before, on in zip(graph.num_before, ranks, strict=True)
+        before + len(on) for before, on in zip(graph.num_before, ranks, strict=True)
     ]
     ready = [0.0] * len(busy)
     host_start = [0.0] * len(busy)

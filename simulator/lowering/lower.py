@@ -365,7 +365,12 @@ def _emit_optimizer(
     work: Work = memory_work("optimizer", traffic * parameters)
     body = Body(f"optimizer of rank {rank}", "step", (work,))
     emitter.emit(
-        ("optimizer", rank), "optimizer", (rank,), "compute", body, ["norm"],
+        ("optimizer", rank),
+        "optimizer",
+        (rank,),
+        "compute",
+        body,
+        ["norm"],
         host_waits=True,
     )
 

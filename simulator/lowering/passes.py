@@ -24,6 +24,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from models.model import Layer
 from models.operators import (
     Convolution,
@@ -58,7 +60,9 @@ class Passes:
 def layer_passes(layer: Layer, share: Share, recompute: Recompute) -> Passes:
     """Return the forward and backward items of `layer` on one device."""
     forward = tuple(
-        item for operator in layer.operators for item in _forward(operator, layer, share)
+        item
+        for operator in layer.operators
+        for item in _forward(operator, layer, share)
     )
     backward: list[Item] = []
     is_block = layer.role == "block"
@@ -168,5 +172,4 @@ def _any_above_one(degree: float) -> bool:
     Where only some of an array's plans are split, messages over groups of one rank
     are priced at nothing.
     """
-    largest = degree if isinstance(degree, int | float) else degree.max()
-    return bool(largest > 1)
+    return bool(np.max(degree) > 1)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+from typing_extensions import override
+
 Kind = Literal["F", "B"]
 _ACTION = re.compile(r"(\d+)([FB])(\d+)")
 
@@ -29,6 +31,7 @@ class Action(NamedTuple):
     kind: Kind
     microbatch: int
 
+    @override
     def __str__(self) -> str:
         """Return such as `2F0`."""
         return f"{self.stage}{self.kind}{self.microbatch}"
@@ -168,9 +171,7 @@ def _is_ready(action: Action, done: set[Action], num_stages: int) -> bool:
     stage, kind, microbatch = action
     if kind == "F":
         return stage == 0 or Action(stage - 1, "F", microbatch) in done
-    has_gradient = (
-        stage == num_stages - 1 or Action(stage + 1, "B", microbatch) in done
-    )
+    has_gradient = stage == num_stages - 1 or Action(stage + 1, "B", microbatch) in done
     return has_gradient and Action(stage, "F", microbatch) in done
 
 

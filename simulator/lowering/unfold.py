@@ -80,7 +80,9 @@ class _Mesh:
     def size(self) -> int:
         return self.tensor * self.data
 
-    def groups(self, roles: tuple[int, ...], axis: Axis | None) -> list[tuple[int, ...]]:
+    def groups(
+        self, roles: tuple[int, ...], axis: Axis | None
+    ) -> list[tuple[int, ...]]:
         """Return the rank sets that run an item together."""
         every_tensor, every_data = range(self.tensor), range(self.data)
         replicas: list[list[int]]
@@ -100,16 +102,21 @@ def _split(body: Body) -> list[tuple[Body, Axis | None]]:
     """Return runs of kernels and single messages, with the axis each message joins."""
     pieces: list[tuple[Body, Axis | None]] = []
     kernels: list[Item] = []
+
+    def add(name: str, items: list[Item], axis: Axis | None = None) -> None:
+        is_continued = bool(pieces)
+        pieces.append((Body(name, body.phase, tuple(items), is_continued), axis))
+
     for item in flatten(body.items):
         if isinstance(item, Work):
             kernels.append(item)
             continue
         if kernels:
-            pieces.append((Body(body.name, body.phase, tuple(kernels)), None))
+            add(body.name, kernels)
             kernels = []
-        pieces.append((Body(item.name, body.phase, (item,)), _joined_axis(item)))
+        add(item.name, [item], _joined_axis(item))
     if kernels or not pieces:
-        pieces.append((Body(body.name, body.phase, tuple(kernels)), None))
+        add(body.name, kernels)
     return pieces
 
 

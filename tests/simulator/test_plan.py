@@ -172,7 +172,7 @@ quantities = st.floats(
     data=st.booleans(),
     bound=st.tuples(st.sampled_from(["<", "<=", ">", ">="]), quantities),
 )
-def test_load_of_dump_is_the_plan(  # the law: to the last bit of every float
+def test_load_of_dump_is_the_plan(  # noqa: PLR0917 - what a plan holds
     title, bucket, latency, bandwidth, tensor, overlap, data, bound
 ):
     plan = Plan.from_mapping(

@@ -58,28 +58,38 @@ def test_messages_speak_of_plans_not_of_python(path):
     [
         (
             b"",
-            "1:1: file: is empty; a plan needs the tables [model], [batch] "
-            "and [cluster]",
+            (
+                "1:1: file: is empty; a plan needs the tables [model], [batch] "
+                "and [cluster]"
+            ),
         ),
         (
             b" \n\t\n",
-            "1:1: file: is empty; a plan needs the tables [model], [batch] "
-            "and [cluster]",
+            (
+                "1:1: file: is empty; a plan needs the tables [model], [batch] "
+                "and [cluster]"
+            ),
         ),
         (
             b"[model]\nname = \x00",
-            "2:8: file: is not UTF-8 text: a zero byte at offset 15; "
-            "a plan is a TOML file",
+            (
+                "2:8: file: is not UTF-8 text: a zero byte at offset 15; "
+                "a plan is a TOML file"
+            ),
         ),
         (
             b"# caf\xe9\n",
-            "1:6: file: is not UTF-8 text: byte 0xe9 at offset 5; "
-            "a plan is a TOML file",
+            (
+                "1:6: file: is not UTF-8 text: byte 0xe9 at offset 5; "
+                "a plan is a TOML file"
+            ),
         ),
         (
             b"\x7fELF\x02\x01\x01\x00",
-            "1:8: file: is not UTF-8 text: a zero byte at offset 7; "
-            "a plan is a TOML file",
+            (
+                "1:8: file: is not UTF-8 text: a zero byte at offset 7; "
+                "a plan is a TOML file"
+            ),
         ),
         (
             "[model]\n".encode("utf-16"),
@@ -163,8 +173,10 @@ def test_a_name_that_is_too_long():
         ),
         (
             "parallelism.tensor=7",
-            "--set parallelism.tensor=7: parallelism.data: 7 tensor x 8 pipeline = "
-            "56 devices a replica, but *; tensor = 8 would fit",
+            (
+                "--set parallelism.tensor=7: parallelism.data: 7 tensor x 8 pipeline = "
+                "56 devices a replica, but *; tensor = 8 would fit"
+            ),
         ),
         (
             "cluster.network.bandwidth=25 GB",
@@ -197,8 +209,10 @@ def test_a_mapping_without_a_file_has_keys_and_no_places():
         Plan.from_mapping({"model": {"name": "gpt2"}, "batch": 3})
     assert str(caught.value).splitlines() == [
         "batch: takes a table, got 3; its keys are: global, micro",
-        'cluster: the table is missing; add [cluster] with device = "a100-sxm4-80gb", '
-        "nodes and devices_per_node",
+        (
+            "cluster: the table is missing; add [cluster] with device = "
+            '"a100-sxm4-80gb", nodes and devices_per_node'
+        ),
         "2 problems in the plan",
     ]
 

@@ -1,0 +1,109 @@
+"""One point of a scaling curve: what was set, and what was predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from simulator.metrics import Breakdown
+from simulator.plan import Plan
+from simulator.result import Result
+from topologies.units import Bytes, PerSecond, Ratio, Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """What is kept of a prediction.
+
+    Fields:
+        devices: that take part [1].
+        step_time_s: of one optimizer step [s].
+        interval_s: where the measured time would lie in nine of ten cases [s].
+        samples_per_s: throughput of the whole job.
+        tokens_per_s: the same in tokens; None where samples have none.
+        mfu: model FLOP/s over peak [1].
+        breakdown: parts of the step, averaged over devices.
+        memory_peak_bytes: on the fullest device [B].
+        memory_capacity_bytes: of a device [B].
+    """
+
+    devices: int
+    step_time_s: Seconds
+    interval_s: tuple[Seconds, Seconds]
+    samples_per_s: PerSecond
+    tokens_per_s: PerSecond | None
+    mfu: Ratio
+    breakdown: Breakdown
+    memory_peak_bytes: Bytes
+    memory_capacity_bytes: Bytes
+
+    def share(self, part: str) -> Ratio:
+        """Return how much of the step a part takes, such as `bubble_s` [1]."""
+        seconds: Seconds = getattr(self.breakdown, part)
+        return seconds / self.step_time_s
+
+    def device_seconds_per_sample(self, part: str) -> Seconds:
+        """Return what a part costs: N · seconds / B, constant in perfect scaling."""
+        return self.devices * self.share(part) / self.samples_per_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One combination of values.
+
+    Fields:
+        settings: the value of each key that varies.
+        devices: in the cluster; None where the settings do not say [1].
+        plan: what was predicted; None if the settings make no plan.
+        status: `completed`, `out_of_memory`, `deadlock` or `invalid`.
+        reason: why there is no prediction; empty if there is one.
+        measures: the prediction; under `out_of_memory`, what it would be if it fitted.
+    """
+
+    settings: Mapping[str, Any]
+    devices: int | None
+    plan: Plan | None
+    status: str
+    reason: str = ""
+    measures: Measures | None = None
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it can run: it is valid and fits in memory."""
+        return self.status == "completed"
+
+
+def measures_of(result: Result) -> Measures:
+    """Return what is kept of `result`; its spans are not."""
+    has_tokens = result.job.model.tokens_per_sample > 1
+    return Measures(
+        devices=result.world_size,
+        step_time_s=result.step_time_s,
+        interval_s=result.interval_s,
+        samples_per_s=result.samples_per_s,
+        tokens_per_s=result.tokens_per_s if has_tokens else None,
+        mfu=result.mfu,
+        breakdown=result.breakdown,
+        memory_peak_bytes=result.memory_peak_bytes,
+        memory_capacity_bytes=result.job.cluster.device.memory,
+    )
+
+
+def short_names(keys: tuple[str, ...]) -> dict[str, str]:
+    """Return the last part of each dotted key, or all of it where two would agree.
+
+    >>> short_names(("cluster.nodes", "batch.micro"))
+    {'cluster.nodes': 'nodes', 'batch.micro': 'micro'}
+    """
+    last = [key.rpartition(".")[2] for key in keys]
+    return {
+        key: name if last.count(name) == 1 else key
+        for key, name in zip(keys, last, strict=True)
+    }
+
+
+def described(settings: Mapping[str, Any]) -> str:
+    """Return settings as people say them: `nodes = 8, micro = 2`."""
+    names = short_names(tuple(settings))
+    return ", ".join(f"{names[key]} = {value}" for key, value in settings.items())

@@ -1,0 +1,64 @@
+"""A slow, obvious simulator: what the engines must answer, with none of their code.
+
+Every rank has lists: what its host issues, in order, and what each of its streams
+runs, in order. Until nothing changes, go over all ops and write down what follows
+from what is known:
+
+    ready = latest end of what is before the op on its streams, or in its `after`
+    host  = latest moment at which the hosts of its ranks reach it; a host that
+            waits goes on no earlier than `ready`
+    end   = latest of ready + busy and host + issued
+
+A host that waits leaves the op at `host` plus its host time. Any other host leaves it
+that much after it reached it: it does not wait for the other ranks either.
+"""
+
+
+def simulate(workload, prices):
+    """Return the end time of every op; None where it can never run."""
+    ops = workload.ops
+    programs = [
+        [i for i, op in enumerate(ops) if rank in op.ranks]
+        for rank in range(len(workload.roles))
+    ]
+    end = {}  # by op
+    left = {}  # by rank and op: when the host is done with it
+
+    def before(program, i):
+        """What stands before op i in a list: nothing, or one op."""
+        place = program.index(i)
+        return program[place - 1 : place]
+
+    def on_stream(rank, stream):
+        return [i for i in programs[rank] if ops[i].stream == stream]
+
+    def reached(rank, i):
+        """When a host reaches op i; None if that is not known yet."""
+        return max((left.get((rank, j)) for j in before(programs[rank], i)), default=0.0)
+
+    def visit(i):
+        op, price = ops[i], prices[ops[i].body]
+        hosts = {rank: reached(rank, i) for rank in op.ranks}
+        if not op.host_waits:
+            for rank, time in hosts.items():
+                if time is not None:
+                    left[rank, i] = time + price.host
+        ahead = [j for r in op.ranks for j in before(on_stream(r, op.stream), i)]
+        ends = [end.get(j) for j in (*ahead, *op.after)]
+        if None in ends or None in hosts.values():
+            return
+        ready = max(ends, default=0.0)
+        host = max(hosts.values())
+        if op.host_waits:
+            host = max(host, ready)
+            for rank in op.ranks:
+                left[rank, i] = host + price.host
+        end[i] = max(ready + price.busy, host + price.issued)
+
+    known = -1
+    while known < len(end) + len(left):
+        known = len(end) + len(left)
+        for i in range(len(ops)):
+            if i not in end:
+                visit(i)
+    return [end.get(i) for i in range(len(ops))]
