@@ -21,7 +21,7 @@ from simulator.costs.messages import (
 )
 from simulator.engines.graph import build_graph
 from simulator.result import Result
-from simulator.workload import Body, Item, Message, Op, Phase, Repeat
+from simulator.workload import Body, HostTask, Item, Leaf, Message, Op, Phase, Repeat
 from topologies.units import Ratio, Seconds, format_quantity
 
 _BACKWARD = {"backward"}
@@ -76,6 +76,8 @@ def contributions(result: Result) -> list[Contribution]:
         waiting += duration[id(op)] - float(result.job.prices[op.body].busy)
     for body, count in counts.items():
         for item, repeats in _leaves(body.items, 1.0):
+            if isinstance(item, HostTask):
+                continue
             time = count * repeats * _time(result, item, body.phase)
             times[item.name] += time
             priced_by[item.name] = _formula(item)
@@ -106,9 +108,7 @@ def explain(result: Result, *, num_shown: int = 12) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _leaves(
-    items: tuple[Item, ...], count: float
-) -> Iterator[tuple[Work | Message, float]]:
+def _leaves(items: tuple[Item, ...], count: float) -> Iterator[tuple[Leaf, float]]:
     for item in items:
         if isinstance(item, Repeat):
             yield from _leaves(item.items, count * item.count)

@@ -110,9 +110,8 @@ def _extent(
     if axis == "embedding":
         stride = replica * maximum(pipeline - 1, 1)
         return stride, minimum(pipeline, 2), stride >= per_node
-    stride, size = {
-        "tensor": (1, tensor),
-        "data": (tensor, data),
-        "model": (1, replica * pipeline),
-    }[axis]
+    if axis == "model":
+        furthest = replica * (pipeline - 1) + tensor - 1
+        return replica, tensor * pipeline, furthest >= per_node
+    stride, size = (1, tensor) if axis == "tensor" else (tensor, data)
     return stride, size, stride * (size - 1) >= per_node

@@ -17,10 +17,11 @@ from simulator.costs.messages import (
     ring_all_reduce_time,
     ring_gather_time,
     transfer_time,
+    tree_all_reduce_time,
 )
 from simulator.placement import Degrees, Group, group
 from simulator.price import NOTHING, Price, kernel, message
-from simulator.workload import Body, Item, Message, Phase, Repeat
+from simulator.workload import Body, HostTask, Item, Message, Phase, Repeat
 from topologies.hardware import Cluster
 from topologies.profile import Profile
 from topologies.units import FlopPerSecond, Seconds
@@ -43,18 +44,8 @@ class Pricer:
     degrees: Degrees
 
     def body(self, body: Body) -> Price:
-        """Return the price of a body on one rank, the host's own work before it."""
-        items = self.items(body.items, body.phase)
-        return items if body.is_continued else self.host_work(body.phase).then(items)
-
-    def host_work(self, phase: Phase) -> Price:
-        """Return what the host does before it issues a body's first kernel.
-
-        Data loading and Python around a forward pass; bookkeeping around a step.
-        """
-        times = {"forward": self.profile.host_pass, "step": self.profile.host_step}
-        time = times.get(phase, 0.0)
-        return Price(0.0, time, time, 0.0, 0.0)
+        """Return the price of a body on one rank."""
+        return self.items(body.items, body.phase)
 
     def items(self, items: Iterable[Item], phase: Phase) -> Price:
         """Return the price of items in a row."""
@@ -64,11 +55,15 @@ class Pricer:
         return total
 
     def item(self, item: Item, phase: Phase) -> Price:
-        """Return the price of one kernel, message or repetition."""
+        """Return the price of one kernel, message, host task or repetition."""
         if isinstance(item, Repeat):
-            return self.items(item.items, phase).repeat(item.count)
+            return self.items(item.items, item.phase or phase).repeat(item.count)
         if isinstance(item, Message):
             return message(self.message_time(item), self.message_host_time(item))
+        if isinstance(item, HostTask):
+            is_pass = item.kind == "pass"
+            time = self.profile.host_pass if is_pass else self.profile.host_step
+            return Price(0.0, time, time, 0.0, 0.0)
         return kernel(self.kernel_time(item), self.kernel_host_time(item, phase))
 
     def kernel_time(self, work: Work) -> Seconds:
@@ -109,6 +104,10 @@ class Pricer:
         ring = self.group(item)
         if item.pattern == "send":
             time = transfer_time(item.size, ring.transfer, ring.bandwidth)
+        elif item.axis == "model":
+            time = ring.start + tree_all_reduce_time(
+                item.size, ring.num_ranks, ring.hop, ring.bandwidth
+            )
         else:
             formula = (
                 ring_all_reduce_time

@@ -51,13 +51,31 @@ class Repeat:
     Fields:
         items: what is repeated.
         count: repetitions [1].
+        phase: whose host costs apply inside, if not the body's: a recomputed
+            forward is issued as a forward.
     """
 
     items: tuple[Item, ...]
     count: float
+    phase: Phase | None = None
 
 
-Item = Work | Message | Repeat
+@dataclass(frozen=True, slots=True)
+class HostTask:
+    """What the host does by itself, with nothing to issue.
+
+    Fields:
+        name: what a trace shows.
+        kind: `pass`, data loading and Python around a forward pass; `step`,
+            bookkeeping around an optimizer step.
+    """
+
+    name: str
+    kind: Literal["pass", "step"]
+
+
+Leaf = Work | Message | HostTask
+Item = Leaf | Repeat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,14 +88,11 @@ class Body:
         name: such as `forward of stage 2`.
         phase: decides which host costs apply.
         items: kernels and inline messages in order.
-        is_continued: the rest of a body that unfolding has cut, so that what the
-            host does before it is in an earlier piece.
     """
 
     name: str
     phase: Phase
     items: tuple[Item, ...]
-    is_continued: bool = False
 
 
 class Op(NamedTuple):
@@ -129,11 +144,11 @@ class Workload:
     ops: tuple[Op, ...]
 
 
-def flatten(items: tuple[Item, ...]) -> Iterator[Work | Message]:
-    """Yield the kernels and messages of `items`, repetitions written out."""
+def flatten(items: tuple[Item, ...], phase: Phase) -> Iterator[tuple[Leaf, Phase]]:
+    """Yield the leaves of `items` in order, repetitions written out, each with its phase."""
     for item in items:
         if isinstance(item, Repeat):
             for _ in range(int(item.count)):
-                yield from flatten(item.items)
+                yield from flatten(item.items, item.phase or phase)
         else:
-            yield item
+            yield item, phase

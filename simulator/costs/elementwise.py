@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 ceil: Callable[[float], float] = np.ceil
+log2: Callable[[float], float] = np.log2
 floor: Callable[[float], float] = np.floor
 maximum: Callable[[float, float], float] = np.maximum
 minimum: Callable[[float, float], float] = np.minimum

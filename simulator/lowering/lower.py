@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from models.model import Model
 from models.work import Share, Work, memory_work
 from simulator.lowering.formats import element_bytes, optimizer_traffic
-from simulator.lowering.passes import Passes, layer_passes
+from simulator.lowering.passes import Passes, gather_received, layer_passes
 from simulator.lowering.schedules import Action, Schedule, schedule
 from simulator.lowering.stages import (
     Stage,
@@ -27,6 +27,7 @@ from simulator.lowering.stages import (
 from simulator.plan import Plan
 from simulator.workload import (
     Body,
+    HostTask,
     Item,
     Message,
     Op,
@@ -49,6 +50,7 @@ class LoweredStage:
     Fields:
         stage: its layers.
         forward, backward: bodies of one micro-batch.
+        before_backward: what precedes the first layer's backward.
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
@@ -57,6 +59,7 @@ class LoweredStage:
     stage: Stage
     forward: Body
     backward: Body
+    before_backward: tuple[Item, ...]
     passes: tuple[tuple[Passes, int], ...]
     parameters: float
     gradient_bytes: Bytes
@@ -94,19 +97,46 @@ def lower_stages(plan: Plan, model: Model) -> tuple[LoweredStage, ...]:
             layer_parameters(layer, tensor, is_tied_copy=num_stages > 1)
             for layer in stage.layers
         )
-        forward = tuple(Repeat(p.forward, count) for p, count in passes)
-        backward = tuple(Repeat(p.backward, count) for p, count in reversed(passes))
+        forward = (
+            HostTask("batch and loss", "pass"),
+            *_received(plan, model, has_sender=stage.index > 0),
+            *(Repeat(p.forward, count) for p, count in passes),
+        )
+        before_backward = _received(
+            plan, model, has_sender=stage.index < num_stages - 1
+        )
+        backward = (Repeat(p.backward, count) for p, count in reversed(passes))
         lowered.append(
             LoweredStage(
                 stage,
                 Body(f"forward of stage {stage.index}", "forward", forward),
-                Body(f"backward of stage {stage.index}", "backward", backward),
+                Body(
+                    f"backward of stage {stage.index}",
+                    "backward",
+                    (*before_backward, *backward),
+                ),
+                before_backward,
                 passes,
                 parameters,
                 gradient * parameters,
             )
         )
     return tuple(lowered)
+
+
+def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:
+    """Return what a stage does with what it receives, before it can use it.
+
+    Each tensor rank was sent its part only (Megatron's scatter/gather optimization,
+    arXiv:2104.04473, section 4.1), and the ranks gather the whole in their node.
+    Under sequence parallelism they work on parts anyway.
+    """
+    tensor = plan.parallelism.tensor
+    if not has_sender or tensor == 1 or plan.parallelism.sequence:
+        return ()
+    block = next(layer for layer in model.layers if layer.role == "block")
+    elements = block.output_elements * plan.batch.micro
+    return (gather_received(element_bytes(plan.training.precision) * elements),)
 
 
 def make_share(plan: Plan) -> Share:
@@ -218,14 +248,10 @@ def _emit_passes(
 
 
 def _boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
-    """Return the activations handed from a stage to the next, per rank [B].
-
-    Under sequence parallelism each tensor rank holds and sends its own part.
-    """
-    parallelism = plan.parallelism
-    divisor = parallelism.tensor if parallelism.sequence else 1
+    """Return the activations that a tensor rank hands to the next stage [B]."""
     elements = lowered.stage.layers[-1].output_elements * plan.batch.micro
-    return element_bytes(plan.training.precision) * elements / divisor
+    size = element_bytes(plan.training.precision) * elements
+    return size / plan.parallelism.tensor
 
 
 def _emit_bucketed_backward(  # noqa: PLR0913 - an op's context
@@ -249,7 +275,7 @@ def _emit_bucketed_backward(  # noqa: PLR0913 - an op's context
         )
         for _ in range(count)
     ]
-    items: list[Item] = []
+    items: list[Item] = [*lowered.before_backward]
     filled, number = 0.0, 0
     is_tied_copy = plan.parallelism.pipeline > 1
     for position, (backward, layer) in enumerate(layers):
@@ -363,7 +389,7 @@ def _emit_optimizer(
     parameters = sum(low.parameters for low in mine)
     traffic = optimizer_traffic(plan.training.optimizer, plan.training.precision)
     work: Work = memory_work("optimizer", traffic * parameters)
-    body = Body(f"optimizer of rank {rank}", "step", (work,))
+    body = Body(f"optimizer of rank {rank}", "step", (HostTask("step", "step"), work))
     emitter.emit(
         ("optimizer", rank),
         "optimizer",

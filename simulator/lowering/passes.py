@@ -37,7 +37,8 @@ from models.operators import (
 )
 from models.work import Share, Work, memory_work
 from simulator.lowering.stages import local_parameters
-from simulator.workload import Item, Message, Pattern
+from simulator.workload import Item, Message, Pattern, Repeat
+from topologies.units import Bytes
 
 Recompute = Literal["none", "selective", "full"]
 _LOSS_REDUCTIONS = 3
@@ -67,14 +68,23 @@ def layer_passes(layer: Layer, share: Share, recompute: Recompute) -> Passes:
     backward: list[Item] = []
     is_block = layer.role == "block"
     if recompute == "full" and is_block:
-        backward += forward
+        backward.append(Repeat(forward, 1, "forward"))
     elif recompute == "selective" and is_block:
-        for operator in layer.operators:
-            if operator.is_core_attention:
-                backward += operator.forward(share)
+        core = (op for op in layer.operators if op.is_core_attention)
+        repeated = tuple(work for op in core for work in op.forward(share))
+        backward.append(Repeat(repeated, 1, "forward"))
     for operator in reversed(layer.operators):
         backward += _backward(operator, share)
     return Passes(forward, tuple(backward))
+
+
+def gather_received(size: Bytes) -> Message:
+    """Return the gathering of an activation whose parts arrived at the tensor ranks.
+
+    Args:
+        size: of the whole activation [B].
+    """
+    return _message("received", "all-gather", size)
 
 
 def _message(name: str, pattern: Pattern, size: float) -> Message:

@@ -9,8 +9,11 @@ test compares. What breaks the symmetry (noise, stragglers, faults) needs it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from itertools import groupby
+from operator import itemgetter
 
-from models.work import Work
 from simulator.workload import Axis, Body, Item, Message, Op, Role, Workload, flatten
 
 
@@ -101,23 +104,22 @@ class _Mesh:
 def _split(body: Body) -> list[tuple[Body, Axis | None]]:
     """Return runs of kernels and single messages, with the axis each message joins."""
     pieces: list[tuple[Body, Axis | None]] = []
-    kernels: list[Item] = []
+    for phase, run in groupby(flatten(body.items, body.phase), key=itemgetter(1)):
+        for is_message, same in groupby(run, key=lambda one: _is_message(one[0])):
+            items: list[Item] = [item for item, _ in same]
+            if not is_message:
+                pieces.append((Body(body.name, phase, tuple(items)), None))
+                continue
+            pieces += [
+                (Body(item.name, phase, (item,)), _joined_axis(item))
+                for item in items
+                if isinstance(item, Message)
+            ]
+    return pieces or [(body, None)]
 
-    def add(name: str, items: list[Item], axis: Axis | None = None) -> None:
-        is_continued = bool(pieces)
-        pieces.append((Body(name, body.phase, tuple(items), is_continued), axis))
 
-    for item in flatten(body.items):
-        if isinstance(item, Work):
-            kernels.append(item)
-            continue
-        if kernels:
-            add(body.name, kernels)
-            kernels = []
-        add(item.name, [item], _joined_axis(item))
-    if kernels or not pieces:
-        add(body.name, kernels)
-    return pieces
+def _is_message(item: Item) -> bool:
+    return isinstance(item, Message)
 
 
 def _joined_axis(message: Message) -> Axis | None:

@@ -1,0 +1,66 @@
+"""The analytical engine for many plans at once: closed forms over NumPy arrays.
+
+All plans share a model and a cluster and differ in how they are split. Layers are
+priced once per distinct (tensor, micro-batch) by the same formulas as everywhere, in
+one vectorised pass; stages, pipeline and gradient sums are then array arithmetic.
+
+    T = (m - 1) max aᵢ + Σᵢ (fᵢ + bᵢ) + 2 (p - 1) c  + gradients + norm + optimizer
+
+with fᵢ, bᵢ the passes of stage i, c a transfer, and aᵢ = fᵢ + bᵢ + the transfers of
+stage i: bottleneck plus fill and drain.
+
+Limits: exact for equal stages and free transfers; otherwise the bottleneck stage is
+taken to run without gaps, and of gradients summed during the last backward, what is
+exposed is what does not fit under it. Tests bound the difference to the longest path.
+
+Source: Narayanan et al., arXiv:2104.04473, section 2.2 (bubble of both schedules).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engines.batch.context import Context
+from simulator.engines.batch.ending import ending_time
+from simulator.engines.batch.memory import peak_memory
+from simulator.engines.batch.passes import passes_time
+from simulator.engines.batch.splits import Splits
+from simulator.plan import Plan
+from topologies.profile import Profile
+
+__all__ = ["BatchResult", "Splits", "predict_batch"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchResult:
+    """Predictions, one entry per plan.
+
+    Fields:
+        step_time: of one optimizer step [s].
+        memory_peak: of the fuller of first and last stage [B].
+        fits: whether that is within the device's memory.
+    """
+
+    step_time: NDArray[np.float64]
+    memory_peak: NDArray[np.float64]
+    fits: NDArray[np.bool_]
+
+
+def predict_batch(
+    plan: Plan, splits: Splits, *, profile: Profile | None = None
+) -> BatchResult:
+    """Return predictions of `plan` under every one of `splits`.
+
+    Args:
+        plan: everything that the batch shares: model, batch size, cluster, training,
+            recomputation, sequence parallelism; its own split is not used.
+        splits: valid splits, such as `simulator.splits.all_splits` lists.
+        profile: constants to price with; the device's own if left out.
+    """
+    context = Context.of(plan, splits, profile)
+    time = np.asarray(passes_time(context) + ending_time(context))
+    peak = np.asarray(peak_memory(context))
+    return BatchResult(time, peak, peak <= context.pricer.cluster.device.memory)

@@ -1,0 +1,55 @@
+"""Time from the last backward to the end of the step, in closed form."""
+
+from __future__ import annotations
+
+from simulator.costs.elementwise import ceil, maximum, where
+from simulator.engines.batch.context import Context
+from simulator.lowering.formats import optimizer_traffic
+from simulator.workload import HostTask
+from topologies.units import Bytes, Seconds
+
+_NORM_BYTES = 4
+
+
+def ending_time(context: Context) -> Seconds:
+    """Return the time of gradient sums, norm and optimizer."""
+    plan, splits = context.plan, context.splits
+    first, last = context.parameters()
+    size = context.gradient_element * first
+    if plan.synchronization.overlap:
+        sync = _exposed_time(context, size)
+    else:
+        sync = context.all_reduce_time("data", size)
+    tied = context.gradient_element * context.tied / splits.tensor
+    embedding = where(
+        (splits.pipeline > 1) & (context.tied > 0),
+        context.all_reduce_time("embedding", tied),
+        0.0,
+    )
+    norm = context.all_reduce_time("model", _NORM_BYTES)
+    traffic = optimizer_traffic(plan.training.optimizer, plan.training.precision)
+    pricer = context.pricer
+    bandwidth = (
+        pricer.profile.memory_efficiency * pricer.cluster.device.memory_bandwidth
+    )
+    moved = traffic * maximum(first, last) / bandwidth
+    return (
+        sync
+        + embedding
+        + norm
+        + pricer.item(HostTask("step", "step"), "step").issued
+        + moved
+    )
+
+
+def _exposed_time(context: Context, size: Bytes) -> Seconds:
+    """Return what bucketed gradient sums add after the last backward."""
+    splits, layers = context.splits, context.layers
+    blocks = context.model.num_blocks / splits.pipeline
+    block_size = context.gradient_element * layers.parameters[1]
+    per_bucket = ceil(context.plan.synchronization.bucket / block_size)
+    num_buckets = ceil(blocks / per_bucket) + 1
+    one = context.all_reduce_time("data", size / num_buckets)
+    backward = layers.block[1].issued * maximum(blocks - per_bucket, 0)
+    exposed = maximum(one, num_buckets * one - backward)
+    return where(splits.data > 1, exposed, 0.0)

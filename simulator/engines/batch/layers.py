@@ -1,0 +1,113 @@
+"""Layer prices and sizes for every plan of a batch, once per distinct split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.model import Layer, Model
+from models.work import Share
+from simulator.engines.batch.splits import Splits, broadcasting, gathered
+from simulator.lowering.formats import element_bytes
+from simulator.lowering.passes import layer_passes
+from simulator.lowering.stages import layer_parameters
+from simulator.memory import kept_bytes
+from simulator.placement import Degrees
+from simulator.plan import Plan
+from simulator.price import NOTHING, Price
+from simulator.pricing import Pricer
+from topologies.units import Bytes, Count
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Prices and sizes of the three parts of a model, one entry per plan.
+
+    Fields:
+        embedding, block, head: (forward, backward) prices.
+        parameters: of the same three, on one tensor rank [1].
+        kept: activation bytes of the same three per micro-batch [B].
+        recomputed: what recomputing one block adds while it runs [B].
+    """
+
+    embedding: tuple[Price, Price]
+    block: tuple[Price, Price]
+    head: tuple[Price, Price]
+    parameters: tuple[Count, Count, Count]
+    kept: tuple[Bytes, Bytes, Bytes]
+    recomputed: Bytes
+
+
+def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layers:
+    """Return layer prices per plan, computed once per distinct (tensor, micro)."""
+    pairs = np.stack([np.asarray(splits.tensor), np.asarray(splits.micro)])
+    distinct, inverse = np.unique(pairs, axis=1, return_inverse=True)
+    index = inverse.ravel()
+    tensor, micro = (broadcasting(row) for row in distinct)
+    pricer = replace(own, degrees=Degrees(tensor, plan.world_size / tensor, 1))
+    share = Share(
+        samples=micro,
+        tensor=tensor,
+        sequence=tensor if plan.parallelism.sequence else 1,
+        element=element_bytes(plan.training.precision),
+    )
+    recompute = plan.parallelism.recompute
+
+    def priced(role: str) -> tuple[Price, Price]:
+        forward = backward = NOTHING
+        for layer in _parts(model, role):
+            passes = layer_passes(layer, share, recompute)
+            forward = forward.then(pricer.items(passes.forward, "forward"))
+            backward = pricer.items(passes.backward, "backward").then(backward)
+        return _spread(forward, index), _spread(backward, index)
+
+    def sized(function: Callable[[Layer], float], role: str) -> float:
+        total = sum((function(layer) for layer in _parts(model, role)), 0.0)
+        return gathered(total, index)
+
+    roles = ("embedding", "block", "head")
+    embedding, block, head = (priced(role) for role in roles)
+    parameters = [
+        sized(
+            lambda layer: layer_parameters(layer, share.tensor, is_tied_copy=False),
+            role,
+        )
+        for role in roles
+    ]
+    kept = [
+        sized(lambda layer: kept_bytes(layer, share, recompute), role) for role in roles
+    ]
+    recomputed = sized(
+        lambda layer: (
+            kept_bytes(layer, share, "none") - kept_bytes(layer, share, recompute)
+        ),
+        "block",
+    )
+    return Layers(
+        embedding,
+        block,
+        head,
+        (parameters[0], parameters[1], parameters[2]),
+        (kept[0], kept[1], kept[2]),
+        recomputed,
+    )
+
+
+def _parts(model: Model, role: str) -> list[Layer]:
+    """Return the layers of a role; equal blocks once."""
+    layers = [layer for layer in model.layers if layer.role == role]
+    if role != "block":
+        return layers
+    if len({id(layer) for layer in layers}) != 1:
+        raise ValueError("the batch engine takes models with equal blocks only")
+    return layers[:1]
+
+
+def _spread(price: Price, index: NDArray[np.intp]) -> Price:
+    """Return a price per plan from one per distinct pair."""
+    return Price(
+        *(gathered(getattr(price, field.name), index) for field in fields(Price))
+    )

@@ -1,0 +1,42 @@
+"""Peak memory of every plan of a batch, in closed form."""
+
+from __future__ import annotations
+
+from simulator.costs.elementwise import maximum, minimum, where
+from simulator.engines.batch.context import Context
+from simulator.lowering.formats import element_bytes, optimizer_bytes
+from topologies.units import Bytes
+
+
+def peak_memory(context: Context) -> Bytes:
+    """Return the memory of the fuller of first and last rank [B]."""
+    plan, splits, layers = context.plan, context.splits, context.layers
+    training = plan.training
+    per_parameter = (
+        element_bytes(training.precision)
+        + element_bytes(training.gradient_precision)
+        + optimizer_bytes(training.optimizer, training.precision)
+    )
+    embedding, block, head = layers.kept
+    blocks = block * context.model.num_blocks / (splits.pipeline * splits.chunks)
+    microbatches = context.microbatches
+    pipeline, chunks = splits.pipeline, splits.chunks
+    depth = minimum(microbatches, pipeline)
+    if plan.parallelism.schedule == "gpipe":
+        depth = microbatches
+    warm_up = 2 * (pipeline - 1) + (chunks - 1) * pipeline + 1
+    in_flight = where(chunks > 1, minimum(warm_up, microbatches * chunks), depth)
+    is_single = pipeline == 1
+    first_chunk = where(chunks > 1, minimum(microbatches, 2 * pipeline), depth)
+    first = in_flight * blocks + first_chunk * embedding
+    first = first + where(is_single, head, 0.0)
+    ending = where(chunks > 1, (chunks - 1) * pipeline + 1, 1.0)
+    last = minimum(ending, microbatches * chunks) * blocks + head
+    last = last + where(is_single, embedding, 0.0)
+    parameters = context.parameters()
+    peak = maximum(
+        per_parameter * parameters[0] + first, per_parameter * parameters[1] + last
+    )
+    buckets = where(splits.data > 1, 2 * plan.synchronization.bucket, 0.0)
+    buffers = buckets if plan.synchronization.overlap else 0.0
+    return peak + layers.recomputed + buffers + context.pricer.profile.device_overhead

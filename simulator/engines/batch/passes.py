@@ -1,0 +1,91 @@
+"""Time of all passes of a pipeline, in closed form."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from simulator.costs.elementwise import maximum, where
+from simulator.engines.batch.context import Context
+from simulator.lowering.formats import element_bytes
+from simulator.lowering.passes import gather_received
+from simulator.price import NOTHING, Price
+from simulator.workload import HostTask, Message
+from topologies.units import Bytes, Seconds
+
+
+def passes_time(context: Context) -> float:
+    """Return the time from the first forward to the last backward."""
+    layers, pricer = context.layers, context.pricer
+    pipeline, chunks = context.splits.pipeline, context.splits.chunks
+    microbatches = context.microbatches
+    count = context.model.num_blocks / (pipeline * chunks)
+    begin = pricer.item(HostTask("pass", "pass"), "forward")
+    received = _received(context)
+    block_forward = layers.block[0].repeat(count)
+    block_backward = layers.block[1].repeat(count)
+    whole_forward = begin.then(layers.embedding[0]).then(block_forward)
+    whole_backward = block_backward.then(layers.embedding[1])
+    forward = {
+        "first": whole_forward,
+        "middle": begin.then(received).then(block_forward),
+        "last": begin.then(received).then(block_forward).then(layers.head[0]),
+    }
+    backward = {
+        "first": received.then(whole_backward),
+        "middle": received.then(block_backward),
+        "last": layers.head[1].then(block_backward),
+    }
+    single = whole_forward.then(layers.head[0]).then(layers.head[1])
+    single = single.then(whole_backward)
+    send = _send_time(context)
+    is_gpipe = context.plan.parallelism.schedule == "gpipe"
+    directions = (
+        [_issued(forward), _issued(backward)]
+        if is_gpipe
+        else [_added(_issued(forward), _issued(backward))]
+    )
+    num_sends = 1 if is_gpipe else 2
+    total = 0.0
+    for stage in directions:
+        others = (chunks - 1) * stage["middle"] + num_sends * chunks * send
+        ends = maximum(stage["first"], stage["last"]) - send
+        middle = where(pipeline > 2, stage["middle"], 0.0)
+        bottleneck = others + maximum(ends, middle)
+        fill = stage["first"] + stage["last"] + (pipeline - 2) * stage["middle"]
+        drain = (pipeline - 1) * num_sends * send
+        again = (chunks - 1) * (stage["middle"] + num_sends * send)
+        total = total + (microbatches - 1) * bottleneck + again + fill + drain
+    return where(pipeline > 1, total, microbatches * single.issued)
+
+
+def _issued(stages: dict[str, Price]) -> dict[str, Seconds]:
+    return {name: price.issued for name, price in stages.items()}
+
+
+def _added(one: dict[str, Seconds], other: dict[str, Seconds]) -> dict[str, Seconds]:
+    return {name: time + other[name] for name, time in one.items()}
+
+
+def _send_time(context: Context) -> Seconds:
+    """Return the time of one transfer between stages; far ones where any is far."""
+    splits = context.splits
+    size = _boundary_bytes(context) / splits.tensor
+    last = splits.pipeline - 1
+    pair = cast("tuple[int, int]", (last - 1, last))
+    message = Message("send", "send", "pipeline", size, pair)
+    return context.pricer.item(message, "message").issued
+
+
+def _received(context: Context) -> Price:
+    """Return the gathering of a received activation over the tensor ranks."""
+    if context.plan.parallelism.sequence:
+        return NOTHING
+    size = _boundary_bytes(context)
+    return context.pricer.item(gather_received(size), "message")
+
+
+def _boundary_bytes(context: Context) -> Bytes:
+    """Return the activations handed from a stage to the next, all tensor ranks [B]."""
+    block = next(layer for layer in context.model.layers if layer.role == "block")
+    element = element_bytes(context.plan.training.precision)
+    return element * block.output_elements * context.splits.micro
