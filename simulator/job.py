@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.model import Model
-from simulator.lowering.lower import LoweredStage, lower, lower_stages
+from simulator.lowering.lower import lower
+from simulator.lowering.staged import LoweredStage, lower_stages
 from simulator.lowering.unfold import unfold
 from simulator.placement import Degrees
 from simulator.plan import Plan

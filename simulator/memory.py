@@ -19,8 +19,9 @@ from models.model import Layer
 from models.work import Share
 from simulator.job import Job
 from simulator.lowering.formats import element_bytes, optimizer_bytes
-from simulator.lowering.lower import LoweredStage, make_share, rows_of, stages_of
+from simulator.lowering.lower import rows_of
 from simulator.lowering.schedules import Action
+from simulator.lowering.staged import LoweredStage, make_share, stages_of
 from topologies.units import Bytes
 
 

@@ -20,11 +20,13 @@ from typing import Any, ClassVar
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 
 from simulator.errors import RehearsalError
 from simulator.result import Result
 from simulator.timeline import Span
-from topologies.units import Bytes, Seconds, format_memory, format_quantity, number_in
+from topologies.units import Seconds, format_memory, format_quantity, number_in
 
 # Part of the step: its name and its colour, told apart by colour-blind readers too.
 PARTS = {
@@ -50,7 +52,7 @@ _PHASES = {
     "message": ("message", "#e08a3c"),
 }
 INK, FAINT, ALARM = "#22262e", "#8a919e", "#b3261e"
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.labelsize": 9,
@@ -67,6 +69,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rehearsal",
     "text.color": INK,
+    "text.parse_math": False,  # titles are the user's, dollars and all
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.color": FAINT,
@@ -78,9 +81,10 @@ _LEAST_LABELLED = 0.07  # of the axis: narrower segments have no room for their 
 _MAX_RANKS = 64
 _MAX_PASSES = 64  # of one rank in a timeline; beyond, its two ends are drawn
 _END_PASSES = 24  # of one rank in each of them
+_DIGIT = 0.0062  # width of one in a box, as a share of the figure
 
 
-class UnknownFormat(RehearsalError):
+class UnknownFormat(RehearsalError):  # noqa: N818 - says what holds
     """A file name whose suffix is no picture that is written."""
 
     exit_code: ClassVar[int] = 2
@@ -160,10 +164,8 @@ class _Bar:
 
 
 def _breakdown(result: Result) -> Figure:
-    figure = Figure(figsize=(9.0, 4.9), layout="constrained")
-    figure.get_layout_engine().set(  # type: ignore[union-attr]  # it is constrained
-        h_pad=0.09, w_pad=0.14, hspace=0.09
-    )
+    layout = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.14, hspace=0.09)
+    figure = Figure(figsize=(9.0, 4.9), layout=layout)
     above, below = figure.subplots(2, 1)
     figure.suptitle(
         _title(result), x=0.018, ha="left", fontsize=12, fontweight="bold", color=INK
@@ -293,14 +295,14 @@ def _timeline(result: Result) -> Figure:
     )  # fmt: skip
     unit = unit_of(format_quantity(windows[0][1] - windows[0][0], "s"))
     for axes, (start, end) in zip(panels, windows, strict=True):
-        _draw_window(axes, spans, (start, end), unit)
+        _draw_window(axes, spans, (start, end), unit, _DIGIT * len(windows))
         axes.set_xlabel(f"time [{unit}]")
     if len(windows) > 1:
         panels[0].set_title("beginning", color=FAINT)
         panels[1].set_title("end", color=FAINT)
     _name_ranks(panels[0], result, ranks)
     handles = [
-        mpl.patches.Patch(color=colour, label=name)
+        Patch(color=colour, label=name)
         for phase, (name, colour) in _PHASES.items()
         if any(span.op.body.phase == phase for span in spans)
     ]
@@ -334,7 +336,11 @@ def _windows(
 
 
 def _draw_window(
-    axes: Axes, spans: list[Span], window: tuple[Seconds, Seconds], unit: str
+    axes: Axes,
+    spans: list[Span],
+    window: tuple[Seconds, Seconds],
+    unit: str,
+    digit: float,
 ) -> None:
     start, end = window
     boxes: dict[tuple[int, str, str], list[tuple[float, float]]] = defaultdict(list)
@@ -345,7 +351,7 @@ def _draw_window(
         key = span.rank, span.stream, span.op.body.phase
         boxes[key].append((begin, stop - begin))
         if span.stream == "compute":
-            _name_pass(axes, span, window, unit)
+            _name_pass(axes, span, window, unit, digit)
     for (rank, stream, phase), ranges in boxes.items():
         offset, height = _LANES[int(_STREAMS[stream])]
         colour = _PHASES[phase][1]
@@ -360,13 +366,21 @@ def _draw_window(
 
 
 def _name_pass(
-    axes: Axes, span: Span, window: tuple[Seconds, Seconds], unit: str
+    axes: Axes, span: Span, window: tuple[Seconds, Seconds], unit: str, digit: float
 ) -> None:
-    """Write the micro-batch of a pass into its box, if it is wide enough."""
+    """Write the micro-batch of a pass into its box, if it is wide enough.
+
+    Args:
+        axes: where to.
+        span: the pass.
+        window: what is shown.
+        unit: of the axis.
+        digit: width of a digit, as a share of the axis.
+    """
     letter = next((c for c in span.op.name if c in "FBIW"), None)
     number = span.op.name.rpartition(letter)[2] if letter else ""
-    is_wide = (span.end - span.start) / (window[1] - window[0]) > (
-        0.005 + 0.007 * len(number)
+    is_wide = (span.end - span.start) / (window[1] - window[0]) > digit * (
+        len(number) + 0.4
     )
     is_inside = span.start >= window[0] and span.end <= window[1]
     if number.isdecimal() and is_wide and is_inside:
@@ -382,11 +396,11 @@ def _name_ranks(axes: Axes, result: Result, ranks: int) -> None:
     names = []
     for role in roles[:ranks]:
         name = f"stage {role.pipeline}"
-        if role.multiplicity == 1 and len(roles) > 1:
+        if role.multiplicity > 1:
+            name += f" ({role.multiplicity:,} devices)"
+        elif len(roles) > 1:
             name += f", data {role.data}, tensor {role.tensor}"
-        names.append(
-            name + (f"  (x {role.multiplicity})" if role.multiplicity > 1 else "")
-        )
+        names.append(name)
     axes.set_yticks([rank + 0.29 for rank in range(ranks)], names)
     axes.set_ylim(ranks - 0.02, -0.12)  # the first rank on top
     if ranks < len(roles):

@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from itertools import groupby
-from operator import itemgetter
 
 from simulator.workload import Axis, Body, Item, Message, Op, Role, Workload, flatten
 

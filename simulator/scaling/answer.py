@@ -32,12 +32,12 @@ def answer(points: Sequence[Point], *, is_interrupted: bool = False) -> str:
 
 
 def _stops(stop: Step, each: list[Step]) -> str:
-    lines = [
+    first = (
         f"It stops paying at {_place(stop.before)}: from there to "
         f"{stop.after.devices:,} devices the throughput grows x {stop.gain:.2f}, "
-        f"x {stop.gain_per_doubling:.2f} per doubling, less than x {PAYING_GAIN}.",
-        f"Why: {_reason(stop)}.",
-    ]
+        f"x {stop.gain_per_doubling:.2f} per doubling, less than x {PAYING_GAIN}."
+    )
+    lines = [first, f"Why: {_reason(stop)}."]
     later = [step for step in each[each.index(stop) + 1 :] if step.pays]
     if later:
         lines.append(f"It pays again from {_place(later[0].before)}.")

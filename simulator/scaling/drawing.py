@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from simulator.plot import ALARM, FAINT, INK, PARTS, unit_of
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 _LINE = PARTS["compute_s"][1]
 _MAX_BARS = 24
-_MAX_TICKS = 12
+_LEAST_APART = 0.1  # of the axis, between two labels
+_LEAST_SHARE = 5e-4  # of the step: what is less is not seen
 _COLUMNS = 150  # of the answer, in characters
 _Series = list[tuple[Point, Measures]]
 
@@ -47,8 +50,8 @@ def _predicted(scaling: Scaling) -> _Series:
 
 
 def _curve(scaling: Scaling) -> Figure:
-    figure = Figure(figsize=(10.0, 4.6), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
+    figure = Figure(figsize=(10.0, 4.6), layout=layout)
     left, right = figure.subplots(1, 2)
     figure.suptitle(
         scaling.title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK
@@ -76,10 +79,18 @@ def _draw_times(axes: Axes, scaling: Scaling, best: _Series) -> None:
         devices, low, high, color=_LINE, alpha=0.13, linewidth=0,
         label="nine of ten cases",
     )  # fmt: skip
-    ideal = times[0] * (np.ones(len(devices)) if scaling.is_weak else devices[0] / devices)
-    axes.plot(devices, ideal, color=FAINT, linestyle=(0, (4, 3)), linewidth=1, label="ideal")
-    axes.plot(devices, times, color=_LINE, marker="o", markersize=4.5, label="predicted")
-    heights = {id(p): number_in(found.step_time_s, unit) for p, found in _predicted(scaling)}
+    ideal = times[0] * (
+        np.ones(len(devices)) if scaling.is_weak else devices[0] / devices
+    )
+    axes.plot(
+        devices, ideal, color=FAINT, linestyle=(0, (4, 3)), linewidth=1, label="ideal"
+    )
+    axes.plot(
+        devices, times, color=_LINE, marker="o", markersize=4.5, label="predicted"
+    )
+    heights = {
+        id(p): number_in(found.step_time_s, unit) for p, found in _predicted(scaling)
+    }
     _draw_others(axes, scaling, best, lambda point: heights[id(point)])
     if scaling.is_weak:
         axes.set_ylim(0, 1.15 * max(high))
@@ -155,7 +166,11 @@ def _mark_stop(
 
 def _devices_axis(axes: Axes, devices: list[int]) -> None:
     axes.set_xscale("log", base=2)
-    ticks = devices[:: -(-len(devices) // _MAX_TICKS)]
+    apart = (devices[-1] / devices[0]) ** _LEAST_APART
+    ticks = devices[:1]
+    for number in devices[1:]:
+        if number >= apart * ticks[-1]:
+            ticks.append(number)
     axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -195,14 +210,16 @@ def _bars(scaling: Scaling) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.set_ylim(len(shown) - 0.45, -0.55)  # the fastest on top
     axes.set_xlim(0, 1.22 * number_in(longest, unit))
-    more = f", the fastest {_MAX_BARS} of {left_out + _MAX_BARS}" if left_out > 0 else ""
+    more = (
+        f", the fastest {_MAX_BARS} of {left_out + _MAX_BARS}" if left_out > 0 else ""
+    )
     axes.set_xlabel(f"time of one step [{unit}]{more}")
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        unique.values(), unique.keys(), loc="outside lower left", ncols=4,
-        handlelength=0.9, handleheight=0.9,
-    )  # fmt: skip
+    handles = [
+        Patch(color=PARTS[part][1], label=PARTS[part][0])
+        for part in PART_KEYS
+        if any(found.share(part) >= _LEAST_SHARE for _, found in shown)
+    ]
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, handlelength=0.9)
     return figure
 
 
@@ -210,12 +227,12 @@ def _draw_point(axes: Axes, row: int, point: Point, found: Measures, unit: str) 
     left = 0.0
     for part in PART_KEYS:
         width = number_in(getattr(found.breakdown, part), unit)
-        if found.share(part) < 5e-4:
+        if found.share(part) < _LEAST_SHARE:
             continue
-        name, colour = PARTS[part]
+        colour = PARTS[part][1]
         axes.barh(
             row, width, left=left, height=0.72, color=colour, edgecolor="white",
-            linewidth=0.6, label=name, alpha=1.0 if point.is_feasible else 0.3,
+            linewidth=0.6, alpha=1.0 if point.is_feasible else 0.3,
         )  # fmt: skip
         left += width
     verdict = "" if point.is_feasible else f"  {point.status.replace('_', ' ')}"

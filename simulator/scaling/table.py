@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from simulator.scaling.curve import Scaling
 
 _Row = dict[str, Any]
+_Column = tuple[str, str, Callable[[Any], str]]
 _NOTHING = "–"
 
 
@@ -29,7 +30,7 @@ def _seconds(value: float) -> str:
 
 
 # Heading, name in the row, how it is written.
-_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+_COLUMNS: tuple[_Column, ...] = (
     ("devices", "devices", "{:,}".format),
     ("step time", "step_time_s", _seconds),
     ("samples/s", "samples_per_s", _rate),
@@ -48,7 +49,7 @@ def cells(scaling: Scaling) -> tuple[list[str], list[tuple[list[str], str]]]:
     """Return the headings and, by row, the cells and what is said behind them."""
     rows = scaling.rows
     names = short_names(scaling.keys)
-    columns = [(names[key], key, str) for key in scaling.keys]
+    columns: list[_Column] = [(names[key], key, str) for key in scaling.keys]
     columns += [
         (heading, name, str)
         for heading, name in (("data", "data"), ("batch", "batch_global"))
@@ -71,9 +72,7 @@ def _last(names: dict[str, str]) -> set[str]:
     )
 
 
-def _written(
-    row: _Row, columns: list[tuple[str, str, Callable[[Any], str]]]
-) -> list[str]:
+def _written(row: _Row, columns: list[_Column]) -> list[str]:
     return [
         _NOTHING if row[name] is None else write(row[name])
         for _, name, write in columns

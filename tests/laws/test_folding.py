@@ -1,0 +1,53 @@
+"""Folding never changes an answer: one rank for all that do the same, or each."""
+
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given, settings
+
+from simulator.api import run
+from simulator.job import prepare
+from simulator.metrics import breakdown, ledger
+from tests.laws.small_plans import plan, plans
+
+
+def assert_folding_changes_nothing(given_plan):
+    mesh = given_plan.parallelism
+    folded, unfolded = prepare(given_plan), prepare(given_plan, is_folded=False)
+    assert len(unfolded.workload.roles) == given_plan.world_size
+    one, other = run(folded, "event"), run(unfolded, "event")
+    # Kernels priced together and one by one are summed in another order.
+    assert other.step_time == pytest.approx(one.step_time, rel=1e-9)
+    parts = asdict(breakdown(other))
+    for part, seconds in asdict(breakdown(one)).items():
+        assert parts[part] == pytest.approx(seconds, abs=1e-9 * one.step_time), part
+    assert ledger(unfolded.workload, mesh.tensor, mesh.data) == ledger(
+        folded.workload, mesh.tensor, mesh.data
+    )
+
+
+@given(plans(max_degree=3, max_microbatches=4))
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_folding_changes_nothing(small):
+    assert_folding_changes_nothing(small)
+
+
+def test_folding_changes_nothing_over_512_microbatches():
+    assert_folding_changes_nothing(
+        plan(tensor=2, pipeline=4, data=2, microbatches=512, per_node=4)
+    )
+
+
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+def test_folding_changes_nothing_with_everything_on(recompute):
+    everything = {
+        "schedule": "interleaved",
+        "chunks": 2,
+        "sequence": True,
+        "overlap": True,
+        "recompute": recompute,
+    }
+    given_plan = plan(
+        tensor=2, pipeline=4, data=2, microbatches=8, per_node=2, **everything
+    )
+    assert_folding_changes_nothing(given_plan)
