@@ -1,5 +1,5 @@
 # `make demo` predicts a real plan; `make test` runs the tests; `make check` is what CI runs.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 

@@ -12,6 +12,7 @@ as without a fused kernel; a bias is added, and its gradient summed, for nothing
 from __future__ import annotations
 
 from models.operators import BatchedProduct, Elementwise, Linear, Operator, Split
+from models.softmax import MaskedSoftmax
 from models.transformer_shape import TransformerShape
 
 
@@ -63,16 +64,7 @@ def _core_attention(shape: TransformerShape) -> tuple[Operator, ...]:
     head = shape.hidden // heads
     scores = heads * tokens * tokens
     has_dropout = shape.family != "llama"
-    # Reads the scores and writes probabilities; backward reads the probabilities and
-    # their gradient and writes one. Keeps the probabilities.
-    softmax = Elementwise(
-        "softmax",
-        forward_bytes=4.0 * scores,
-        backward_bytes=6.0 * scores,
-        kept_bytes=2.0 * scores,
-        split=Split.INNER,
-        is_core_attention=True,
-    )
+    softmax = MaskedSoftmax("softmax", heads, tokens, shape.family != "bert")
     drop = dropout("attention dropout", scores, Split.INNER, is_core_attention=True)
     return (
         BatchedProduct(

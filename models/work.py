@@ -61,7 +61,7 @@ class Work:
     columns: float = 0
     inner: float = 0
     batch: float = 0
-    launches: int = 1
+    launches: float = 1
     written: float = 0
 
 
@@ -93,6 +93,6 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
     return Work(name, "matrix", flop, size, rows, columns, inner, batch, 1, written)
 
 
-def memory_work(name: str, size: float, *, launches: int = 1) -> Work:
+def memory_work(name: str, size: float, *, launches: float = 1) -> Work:
     """Return the work of a kernel that only moves `size` bytes [B]."""
     return Work(name, "memory", 0.0, size, launches=launches)

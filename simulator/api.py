@@ -11,7 +11,7 @@ from simulator.job import Job, prepare
 from simulator.memory import memory
 from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
-from simulator.result import Engine, Result
+from simulator.result import ENGINES, Engine, Result
 from simulator.timeline import Timeline, timeline
 from topologies.profile import Profile
 from topologies.units import Ratio
@@ -37,8 +37,11 @@ def simulate(
         profile: constants to price with; the device's own if left out.
 
     Raises:
+        ValueError: there is no such engine.
         DeadlockError: the schedule cannot run.
     """
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
     job = prepare(plan, is_folded=is_folded, profile=profile)
     spans = run(job, engine)
     parts, fullest = memory(job)

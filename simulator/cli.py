@@ -259,6 +259,7 @@ def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Predict a plan over a range of values: the scaling curve."""
     del debug
     values, loaded = _ranges(over), _load(plan, changes)
+    _check_plot(plot)
     from simulator.scaling import scale as scaled
 
     further: dict[str, Any] = {"weak": True} if weak else {}
@@ -273,6 +274,18 @@ def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
     if plot:
         with _writing(plot):
             scaling.plot(plot)
+    if scaling.is_interrupted:
+        raise KeyboardInterrupt
+    if not any(point.is_feasible for point in scaling.points):
+        raise Infeasible("no point of the table can run")
+
+
+def _check_plot(plot: Path | None) -> None:
+    """Refuse a picture format that nobody draws, before the work begins."""
+    if plot:
+        from simulator.plot import check_format
+
+        check_format(plot)
 
 
 def _ranges(over: Sequence[str]) -> dict[str, list[Any]]:

@@ -96,15 +96,20 @@ def explain(result: Result, *, num_shown: int = 12) -> str:
     """Return the largest contributions as text, with formula and source."""
     lines = ["critical path, longest first"]
     parts = contributions(result)
+    notes: list[str] = []
     for part in parts[:num_shown]:
+        note = f"{part.formula}  [{part.source}]"
+        if note not in notes:
+            notes.append(note)
         time = format_quantity(part.time, "s")
-        lines.append(f"  {time:>10}  {part.share:6.1%}  {part.name}")
-        lines.append(f"{'':22}{part.formula}  [{part.source}]")
+        mark = f"[{notes.index(note) + 1}]"
+        lines.append(f"  {time:>10}  {part.share:6.1%}  {part.name} {mark}")
     rest = sum(part.time for part in parts[num_shown:])
     if rest:
         share = rest / result.step_time_s
         time = format_quantity(rest, "s")
         lines.append(f"  {time:>10}  {share:6.1%}  {len(parts) - num_shown} others")
+    lines += [f"  [{number}] {note}" for number, note in enumerate(notes, 1)]
     return "\n".join(lines) + "\n"
 
 

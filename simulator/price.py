@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simulator.costs.elementwise import maximum
-from topologies.units import Seconds
+from topologies.units import Count, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Price:
             self.communication + other.communication,
         )
 
-    def repeat(self, count: float) -> Price:
+    def repeat(self, count: Count) -> Price:
         """Return the price of `count` such runs in a row; `count` at least 1.
 
         issued = issued₁ + (count - 1) · max(busy₁, host₁): after each run either the

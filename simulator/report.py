@@ -119,11 +119,19 @@ def _memory(result: Result) -> str:
 
 
 def _contributions(result: Result, num_shown: int) -> str:
-    lines = ["  largest contributions to the critical path"]
+    lines = [
+        "  largest contributions to the critical path"
+        " (F forward, I and W gradients of inputs and weights)"
+    ]
+    notes: list[str] = []
     for part in contributions(result)[:num_shown]:
+        note = f"{part.formula}  [{part.source}]"
+        if note not in notes:
+            notes.append(note)
         time = format_quantity(part.time, "s")
-        lines.append(f"    {part.name:<25}{time:>9}{part.share:>8.1%}  {part.formula}")
-        lines.append(f"    {'':<44}[{part.source}]")
+        mark = f"[{notes.index(note) + 1}]"
+        lines.append(f"    {part.name:<25}{time:>9}{part.share:>8.1%}  {mark}")
+    lines += [f"    [{number}] {note}" for number, note in enumerate(notes, 1)]
     return "\n".join(lines)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from typing_extensions import override
 
 from simulator.job import Job
 from simulator.memory import Memory
 from simulator.metrics import Breakdown, LedgerRow
 from simulator.timeline import Timeline
-from topologies.units import Bytes, PerSecond, Ratio, Seconds
+from topologies.units import Bytes, PerSecond, Ratio, Seconds, format_quantity
 
 Status = Literal["completed", "out_of_memory", "deadlock"]
 Engine = Literal["analytical", "event"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
 SCHEMA_VERSION = 1
 
 
@@ -76,8 +79,16 @@ class Result:
             "provenance": self.provenance,
         }
 
+    @override
+    def __repr__(self) -> str:
+        """Return one line; the spans behind it are too many to print."""
+        time = format_quantity(self.step_time_s, "s")
+        return f"<Result {self.status}: {time} a step, engine {self.engine}>"
+
     def _repr_html_(self) -> str:
         """Return the report for a notebook."""
-        from simulator.report import text_report  # noqa: PLC0415 - only in notebooks
+        from html import escape  # noqa: PLC0415 - only in notebooks
 
-        return f"<pre>{text_report(self)}</pre>"
+        from simulator.report import text_report  # noqa: PLC0415 - same
+
+        return f"<pre>{escape(text_report(self))}</pre>"

@@ -42,6 +42,9 @@ tenth and quartering it four tenths is NVIDIA's figure 'tile efficiency' (Matrix
 Multiplication Background, section 3), read roughly.
 """
 
+MULTIPLY_ADD: Flop = 2.0
+"""What one multiply-add counts as; where dimensions become FLOP."""
+
 INNER_SPLITS = (1, 2, 4, 8)
 """Parts into which a library may cut the inner dimension to fill the device."""
 
@@ -74,13 +77,14 @@ def tiled_time(  # noqa: PLR0913 - a product has four dimensions, a tile two
 
     Source: NVIDIA, Matrix Multiplication Background, tile and wave quantization.
 
-    >>> tiled_time(256, 128, 64, 108, tile_rows=256, tile_columns=128, num_units=108,
-    ...            rate=1.0) == 2 * 256 * 128 * 64 * 108
+    >>> time = tiled_time(256, 128, 64, 108, tile_rows=256, tile_columns=128,
+    ...                   num_units=108, rate=1.0)
+    >>> float(time) == 2 * 256 * 128 * 64 * 108
     True
     """
     tiles = batch * ceil(rows / tile_rows) * ceil(columns / tile_columns)
     waves = ceil(tiles / num_units)
-    flop_per_unit: Flop = 2 * tile_rows * tile_columns * inner
+    flop_per_unit: Flop = MULTIPLY_ADD * tile_rows * tile_columns * inner
     return waves * flop_per_unit * num_units / rate
 
 
@@ -98,7 +102,7 @@ def uncached_bytes(size: Bytes, cache: Bytes, reuse: Ratio) -> Bytes:
 
     Source: derived above.
 
-    >>> uncached_bytes(100.0, cache=30.0, reuse=0.0)
+    >>> float(uncached_bytes(100.0, cache=30.0, reuse=0.0))
     70.0
     """
     return size - (1 - reuse) * minimum(size, cache)

@@ -85,7 +85,7 @@ def tree_all_reduce_time(
         reduction and scan, Parallel Computing 35(12), 2009; NCCL uses it for small
         messages over many nodes.
 
-    >>> tree_all_reduce_time(0.0, 8, latency=0.5, bandwidth=1e9)
+    >>> float(tree_all_reduce_time(0.0, 8, latency=0.5, bandwidth=1e9))
     3.0
     """
     return 2 * ceil(log2(num_ranks)) * latency + 2 * size / bandwidth

@@ -5,13 +5,15 @@ Both engines answer the same recursion. For op i with rank set R(i):
     ready_i = max over everything before it (its streams and `after`) of end
     host_i  = max over R(i) of the host's free time (and ready_i, if the host waits)
     end_i   = max(ready_i + busy_i, host_i + issued_i)
-    the host of each rank in R(i) is then free at host_i + host time of i
+    the host of each rank in R(i) is then free its host time of i later: after host_i
+    if it waits, else after it was free before; it does not wait for other ranks
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simulator.errors import Infeasible
 from simulator.price import Price
 from simulator.workload import Body, Workload
 
@@ -52,7 +54,7 @@ class Times:
     end: list[float]
 
 
-class DeadlockError(Exception):
+class DeadlockError(Infeasible):
     """No op can start although some have not run; names of the first few."""
 
 

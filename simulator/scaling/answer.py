@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simulator.scaling.points import Measures, Point, described
+from simulator.scaling.points import Measures, Point, counted, described, rate
 from simulator.scaling.stopping import PAYING_GAIN, Step, sizes, step_between, steps
 from topologies.units import format_quantity
 
@@ -52,7 +52,7 @@ def _pays(best: list[tuple[Point, Measures]]) -> str:
     )
     if whole.share <= 0:
         return first
-    start = f"{whole.before.devices:,} devices"
+    start = counted(best[0][1].devices)
     return f"{first}\nMost is lost, since {start}, on {_reason(whole)}."
 
 
@@ -73,7 +73,7 @@ def _best(points: Sequence[Point]) -> str:
     time = format_quantity(found.step_time_s, "s")
     text = (
         f"Fastest of those that can run: {described(first.settings)}, {time} a step, "
-        f"{found.samples_per_s:,.4g} samples/s on {found.devices:,} devices"
+        f"{rate(found.samples_per_s)} samples/s on {counted(found.devices)}"
     )
     if len(ranked) > 1:
         second, other = ranked[1]
@@ -89,4 +89,4 @@ def ranking(points: Sequence[Point]) -> list[tuple[Point, Measures]]:
 
 
 def _place(point: Point) -> str:
-    return f"{point.devices:,} devices ({described(point.settings)})"
+    return f"{counted(point.devices or 0)} ({described(point.settings)})"

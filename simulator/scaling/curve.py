@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from simulator.errors import MissingOptional
 from simulator.plan import Plan
 from simulator.result import SCHEMA_VERSION, Engine
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Scaling:
     """Predictions of a plan over ranges of some keys.
 
@@ -184,6 +186,11 @@ class Scaling:
         from simulator.scaling.drawing import draw  # noqa: PLC0415 - same
 
         return finished(lambda: draw(self), path)
+
+    @override
+    def __repr__(self) -> str:
+        """Return one line; `text()` is the whole table."""
+        return f"<Scaling: {self.title}, {len(self.points)} points>"
 
     def _repr_html_(self) -> str:
         """Return table and answer for a notebook."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from simulator.scaling.points import short_names
+from simulator.scaling.points import rate, short_names
 from topologies.units import format_memory, format_quantity
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ def _percent(value: float) -> str:
     return f"{value:.1%}"
 
 
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
-
-
 def _seconds(value: float) -> str:
     return format_quantity(value, "s")
 
@@ -33,8 +29,8 @@ def _seconds(value: float) -> str:
 _COLUMNS: tuple[_Column, ...] = (
     ("devices", "devices", "{:,}".format),
     ("step time", "step_time_s", _seconds),
-    ("samples/s", "samples_per_s", _rate),
-    ("tokens/s", "tokens_per_s", _rate),
+    ("samples/s", "samples_per_s", rate),
+    ("tokens/s", "tokens_per_s", rate),
     ("speed-up", "speedup", "{:.2f}".format),
     ("efficiency", "efficiency", _percent),
     ("MFU", "mfu", _percent),

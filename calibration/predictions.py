@@ -1,0 +1,123 @@
+"""What is compared with a measurement: one plan's predicted quantities, and no more.
+
+The analytical engine is asked for the step time alone. That is the step time of
+`simulate(plan, engine="analytical")`, without the spans and the report around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.model import Layer
+from models.work import Share
+from simulator.api import model_flop_utilization, simulate
+from simulator.engines.graph import build_graph, raise_deadlock
+from simulator.engines.longest_path import longest_path
+from simulator.job import Job, prepare
+from simulator.memory import memory
+from simulator.plan import Plan
+from simulator.result import Engine
+from topologies.units import Bytes, Flop, Ratio, Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Of one plan.
+
+    Fields:
+        step_time_s: of one optimizer step [s].
+        ideal_time_s: of its FLOP, recomputation included, at peak [s].
+        samples, tokens: of a step, over all replicas [1].
+        devices: that take part [1].
+        mfu: model FLOP/s over peak [1].
+        memory_peak_bytes: on the fullest device [B].
+        fits: whether that is no more than it has.
+    """
+
+    step_time_s: Seconds
+    ideal_time_s: Seconds
+    samples: int
+    tokens: int
+    devices: int
+    mfu: Ratio
+    memory_peak_bytes: Bytes
+    fits: bool
+
+    def quantity(self, name: str, step_time: Seconds | None = None) -> float:
+        """Return the quantity that a score file calls `name`, in SI units.
+
+        Args:
+            name: one of `calibration.files.QUANTITIES`, but for `speedup`.
+            step_time: to work it out from; the predicted one if left out.
+        """
+        time = self.step_time_s if step_time is None else step_time
+        values = {
+            "step_time_s": time,
+            "samples_per_s": self.samples / time,
+            "tokens_per_s": self.tokens / time,
+            "tokens_per_s_per_device": self.tokens / time / self.devices,
+            "mfu": self.mfu * self.step_time_s / time,
+            "memory_peak_bytes": self.memory_peak_bytes,
+        }
+        return values[name]
+
+
+def predict(plan: Plan, engine: Engine = "analytical") -> Prediction:
+    """Return what is predicted for `plan`.
+
+    Raises:
+        DeadlockError: the schedule cannot run.
+    """
+    if engine == "analytical":
+        job = prepare(plan)
+        step_time = analytical_step_time(job)
+    else:
+        result = simulate(plan, engine=engine)
+        job, step_time = result.job, result.step_time_s
+    parts, _ = memory(job)
+    peak = job.pricer.peak * plan.world_size
+    return Prediction(
+        step_time_s=step_time,
+        ideal_time_s=hardware_flop(job) / peak,
+        samples=plan.batch.global_,
+        tokens=plan.batch.global_ * job.model.tokens_per_sample,
+        devices=plan.world_size,
+        mfu=model_flop_utilization(job, step_time),
+        memory_peak_bytes=parts.total,
+        fits=parts.total <= job.cluster.device.memory,
+    )
+
+
+def analytical_step_time(job: Job) -> Seconds:
+    """Return the end of the longest path through a job.
+
+    Raises:
+        DeadlockError: the schedule cannot run.
+    """
+    times = longest_path(build_graph(job.workload, job.prices))
+    if min(times.end) < 0:
+        raise_deadlock(job.workload, times.end)
+    return max(times.end)
+
+
+def hardware_flop(job: Job) -> Flop:
+    """Return the FLOP that a step executes: forward, backward, recomputed forward.
+
+    For GPT with full recomputation this is 96 B s l h² (1 + s / 6h + V / 16lh).
+
+    Source: Narayanan et al., arXiv:2104.04473, appendix.
+    """
+    recompute = job.plan.parallelism.recompute
+    each = sum(_layer_flop(layer, recompute) for layer in job.model.layers)
+    return job.plan.batch.global_ * each
+
+
+def _layer_flop(layer: Layer, recompute: str) -> Flop:
+    flop = layer.forward_flop() + layer.backward_flop()
+    if layer.role != "block" or recompute == "none":
+        return flop
+    if recompute == "full":
+        return flop + layer.forward_flop()
+    core = (op for op in layer.operators if op.is_core_attention)
+    share = Share(samples=1)
+    return flop + sum(work.flop for op in core for work in op.forward(share))

@@ -1,0 +1,99 @@
+"""Closed forms over thousands of plans against the longest path, plan by plan."""
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from simulator.api import simulate
+from simulator.engines.batch import predict_batch
+from simulator.splits import all_splits
+from tests.laws.small_plans import plan
+
+NUM_PLANS = 60
+
+# What the closed forms leave out: a bottleneck stage is taken to run without gaps, a
+# transfer between neighbours to be as slow as the slowest.
+TIME_TOLERANCE = 0.02
+
+
+def batch_plan(**choices):
+    """64 devices on which every split of 8 blocks and 16 heads is possible."""
+    return plan(
+        tensor=8,
+        data=8,
+        per_node=8,
+        layers=16,
+        hidden=2048,
+        heads=16,
+        length=512,
+        vocabulary=4096,
+        microbatches=32,
+        **choices,
+    )
+
+
+def alone(given_plan, splits, position):
+    """One plan of a batch."""
+    chunks = int(splits.chunks[position])
+    schedule = given_plan.parallelism.schedule
+    return given_plan.replace(
+        {
+            "parallelism.tensor": int(splits.tensor[position]),
+            "parallelism.pipeline": int(splits.pipeline[position]),
+            "parallelism.data": int(splits.data[position]),
+            "parallelism.virtual_stages": chunks,
+            "parallelism.schedule": "interleaved" if chunks > 1 else schedule,
+            "batch.micro": int(splits.micro[position]),
+        }
+    )
+
+
+def compared(given_plan):
+    """Pairs of (batch, longest path): step times, and memory peaks."""
+    splits = all_splits(given_plan)
+    answer = predict_batch(given_plan, splits)
+    chosen = Random(0).sample(range(len(splits)), NUM_PLANS)
+    times, peaks = [], []
+    for position in chosen:
+        one = simulate(alone(given_plan, splits, position), engine="analytical")
+        times.append((answer.step_time[position], one.step_time_s))
+        peaks.append((answer.memory_peak[position], one.memory_peak_bytes))
+    return np.array(times).T, np.array(peaks).T
+
+
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+def test_batch_is_close_to_the_longest_path(schedule, recompute):
+    given_plan = batch_plan(recompute=recompute).replace(
+        {"parallelism.schedule": schedule}
+    )
+    (batch, path), (memory, exact) = compared(given_plan)
+    assert batch == pytest.approx(path, rel=TIME_TOLERANCE)
+    assert memory == pytest.approx(exact, rel=1e-12)
+
+
+def test_batch_prices_each_plan_as_if_alone():
+    given_plan = batch_plan()
+    splits = all_splits(given_plan)
+    together = predict_batch(given_plan, splits)
+    for position in range(0, len(splits), 37):
+        own = type(splits).of(
+            {
+                name: [getattr(splits, name)[position]]
+                for name in ("tensor", "pipeline", "data", "micro", "chunks")
+            }
+        )
+        single = predict_batch(given_plan, own)
+        assert single.step_time[0] == together.step_time[position]
+        assert single.memory_peak[0] == together.memory_peak[position]
+
+
+def test_one_device_a_replica_is_exact():
+    # No pipeline and no overlap: nothing is left out.
+    given_plan = batch_plan()
+    splits = all_splits(given_plan)
+    answer = predict_batch(given_plan, splits)
+    for position in np.flatnonzero(np.asarray(splits.pipeline) == 1)[::5]:
+        one = simulate(alone(given_plan, splits, position), engine="analytical")
+        assert answer.step_time[position] == pytest.approx(one.step_time_s, rel=1e-3)

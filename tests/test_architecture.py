@@ -1,0 +1,150 @@
+"""Imports run one way: models, topologies <- simulator <- calibration."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {"models": "", "topologies": "", "simulator": "models topologies"}
+MAY_IMPORT["calibration"] = "models topologies simulator"
+OURS = set(MAY_IMPORT)
+
+# Heavy things, and the only modules that may load them, wherever in the file.
+HEAVY = {
+    "torch": "calibration",
+    "simpy": "simulator/engines calibration",
+    "networkx": "topologies simulator calibration",
+    "matplotlib": "simulator calibration",
+    "pandas": "",
+    "click": "simulator/cli.py calibration",
+    "pydantic": "simulator/plan.py simulator/plans simulator/schema.py",
+}
+
+
+def files_of(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports_of(source, *, at_load_only=False):
+    """The top-level packages that a file imports, in any statement of it.
+
+    Imports for type checkers are not counted as run at load, nor are those in
+    functions.
+    """
+    modules = modules_of(source, at_load_only=at_load_only)
+    return {name.partition(".")[0] for name in modules}
+
+
+def modules_of(source, *, at_load_only=False):
+    """The same with full names and all their parents."""
+    return {
+        ".".join(name.split(".")[: depth + 1])
+        for node in _statements(ast.parse(source), at_load_only=at_load_only)
+        for name in _names(node)
+        for depth in range(name.count(".") + 1)
+    }
+
+
+def _names(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def _statements(node, *, at_load_only):
+    for child in ast.iter_child_nodes(node):
+        is_later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        is_typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        if at_load_only and (is_later or is_typing):
+            continue
+        yield child
+        yield from _statements(child, at_load_only=at_load_only)
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_imports_run_one_way(package):
+    allowed = {package, *MAY_IMPORT[package].split()}
+    for path in files_of(package):
+        reversed_ = (imports_of(read(path)) & OURS) - allowed
+        assert not reversed_, f"{path.relative_to(ROOT)} imports {sorted(reversed_)}"
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_no_relative_imports(package):
+    for path in files_of(package):
+        for node in ast.walk(ast.parse(read(path))):
+            level = getattr(node, "level", 0) if isinstance(node, ast.ImportFrom) else 0
+            assert level == 0, f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("heavy", sorted(HEAVY))
+def test_heavy_packages_stay_where_they_are_needed(heavy):
+    places = [ROOT / place for place in HEAVY[heavy].split()]
+    for package in OURS:
+        for path in files_of(package):
+            if heavy in imports_of(read(path)):
+                is_allowed = any(path.is_relative_to(place) for place in places)
+                assert is_allowed, f"{path.relative_to(ROOT)} imports {heavy}"
+
+
+def test_drawing_is_not_loaded_before_something_is_drawn():
+    """Modules that load matplotlib are loaded by each other, and inside functions."""
+    loads = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): modules_of(
+            read(path), at_load_only=True
+        )
+        for path in files_of("simulator")
+    }
+    drawing = {name for name, modules in loads.items() if "matplotlib" in modules}
+    for name in set(loads) - drawing:
+        assert not loads[name] & drawing, f"{name} loads {loads[name] & drawing}"
+
+
+def test_calibration_is_loaded_by_name_when_it_is_asked_for():
+    # `import_module("calibration...")` inside a function: a string, not an import.
+    for path in files_of("simulator"):
+        tree = ast.parse(read(path))
+        names = [
+            node.args[0].value
+            for node in _statements(tree, at_load_only=True)
+            if isinstance(node, ast.Call)
+            and ast.unparse(node.func).endswith("import_module")
+        ]
+        assert names == [], f"{path.relative_to(ROOT)} loads {names}"
+
+
+def test_every_import_is_declared():
+    """What is imported is ours, python's, or in pyproject.toml."""
+    project = read(ROOT / "pyproject.toml").replace("-", "_")
+    known = OURS | set(sys.stdlib_module_names) | {"typing_extensions", "pydantic_core"}
+    for package in sorted(OURS):
+        for path in files_of(package):
+            for name in imports_of(read(path)) - known:
+                declared = f'"{name}>=' in project
+                assert declared, f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("source", "found", "at_load"),
+    [
+        ("import torch.nn", {"torch"}, {"torch"}),
+        ("from torch import nn", {"torch"}, {"torch"}),
+        ("def f():\n    import torch", {"torch"}, set()),
+        ("class A:\n    import torch", {"torch"}, {"torch"}),
+        ("try:\n    import torch\nexcept ImportError: pass", {"torch"}, {"torch"}),
+        ("if TYPE_CHECKING:\n    import torch", {"torch"}, set()),
+        ("from . import a", set(), set()),
+        ("name = 'import torch'", set(), set()),
+    ],
+)
+def test_the_walk_finds_imports(source, found, at_load):
+    assert imports_of(source) == found
+    assert imports_of(source, at_load_only=True) == at_load
