@@ -26,20 +26,16 @@ class Sample:
 
 
 def timed(function: Callable[[], float]) -> Sample:
-    """Run `function` once; it returns how much it did."""
+    """Run `function` once, with nothing left to collect; it returns what it did."""
     gc.collect()
-    gc.disable()
-    try:
-        wall, cpu = time.perf_counter(), time.process_time()
-        count = function()
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    finally:
-        gc.enable()
+    wall, cpu = time.perf_counter(), time.process_time()
+    count = function()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return Sample(cpu, wall, count)
 
 
 def process(command: Sequence[str], *, environment: Mapping[str, str]) -> Sample:
-    """Run a whole process, and charge it with its own and its children's CPU."""
+    """Run a whole process and wait for it; CPU is user and system time of it all."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     wall = time.perf_counter()
     subprocess.run(

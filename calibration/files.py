@@ -475,16 +475,19 @@ class _Reader:
     # -- the rest ----------------------------------------------------------------------
 
     def _check_references(self, rows: list[Row]) -> None:
-        known = [row.id for row in rows]
-        for name in sorted({name for name in known if known.count(name) > 1}):
-            self.fault(("row",), f"the id {shown(name)} is given twice")
+        known: dict[str, Row] = {}
+        for row in rows:
+            if row.id in known:
+                problem = f"{shown(row.id)} is given to two rows"
+                self.faults.append(Fault("id", problem, given=row.place))
+            known[row.id] = row
         for row in rows:
             needs = "speedup" in row.measured
             if needs and row.relative_to not in known:
                 problem = f"of {row.id} refers to {shown(row.relative_to)}"
                 remedy = 'add relative_to = "ID" of the row that is 1'
                 if row.relative_to:
-                    remedy = choices(row.relative_to, known)
+                    remedy = choices(row.relative_to, [*known])
                 fault = Fault("speedup", problem, remedy, given=row.place)
                 self.faults.append(fault)
 

@@ -270,8 +270,8 @@ def _covariance(solution: Solution, is_free: NDArrayBool) -> Numbers:
     jacobian = solution.jacobian[:, is_free]
     rows, constants = jacobian.shape
     variance = 2 * solution.cost / max(1, rows - constants)
-    inverse: Numbers = np.linalg.pinv(jacobian.T @ jacobian)
-    return variance * inverse
+    inverse = np.linalg.pinv(jacobian.T @ jacobian)
+    return np.asarray(variance * inverse, dtype=np.float64)
 
 
 def lowered_rows(files: Sequence[ScoreFile], profile: Profile) -> Rows:

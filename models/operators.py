@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from models.work import Share, Work, matrix_work, memory_work
+from models.work import Share, Work, WorkKind, matrix_work, memory_work
 
 
 class Split(Enum):
@@ -82,7 +82,7 @@ class Linear:
         rows: input rows a sample, such as tokens [1].
         inner: input features [1].
         columns: output features [1].
-        bias: whether a bias is added (its kernel is fused) [bool].
+        bias: whether a bias is added; that is fused, its gradient is not [bool].
         owns_weight: False where the weight is tied to another layer's [bool].
         needs_input_gradient: False where the input is the sample itself [bool].
     """
@@ -124,9 +124,13 @@ class Linear:
         return (_product(f"{self.name} I", share, rows, inner, columns),)
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
-        """Return dA = Xᵀ dY."""
+        """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows."""
         rows, columns, inner = self._dims(share)
-        return (_product(f"{self.name} W", share, inner, columns, rows),)
+        weight = _product(f"{self.name} W", share, inner, columns, rows)
+        if not self.bias:
+            return (weight,)
+        summed = share.element * rows * columns
+        return weight, memory_work(f"{self.name} bias W", summed)
 
     def saved_bytes(self, share: Share) -> float:
         """Return the input's bytes [B]."""
@@ -248,9 +252,7 @@ class Convolution:
         inner = self.channels_in // self.groups * self.kernel[0] * self.kernel[1]
         return pixels, self.channels_out / self.groups, inner
 
-    def _work(
-        self, name: str, share: Share, dims: tuple[float, float, float], written: float
-    ) -> Work:
+    def _work(self, name: str, share: Share, dims: tuple[float, float, float]) -> Work:
         rows, columns, inner = dims
         elements = share.samples * (self.inputs + self._outputs) + self.parameters
         return Work(
@@ -262,27 +264,23 @@ class Convolution:
             columns,
             inner,
             self.groups,
-            written=share.element * written,
         )
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return the outputs: pixels x (channels_in · filter) @ channels_out."""
-        written = share.samples * self._outputs
-        return (self._work(f"{self.name} F", share, self._dims(share), written),)
+        return (self._work(f"{self.name} F", share, self._dims(share)),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return the gradient of the inputs; as many FLOP as the forward."""
         if not self.needs_input_gradient:
             return ()
         rows, columns, inner = self._dims(share)
-        written = share.samples * self.inputs
-        return (self._work(f"{self.name} I", share, (rows, inner, columns), written),)
+        return (self._work(f"{self.name} I", share, (rows, inner, columns)),)
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return the gradient of the filters; as many FLOP as the forward."""
         rows, columns, inner = self._dims(share)
-        dims = (inner, columns, rows)
-        return (self._work(f"{self.name} W", share, dims, self.parameters),)
+        return (self._work(f"{self.name} W", share, (inner, columns, rows)),)
 
     def saved_bytes(self, share: Share) -> float:
         """Return the input's bytes, unless another operator keeps it [B]."""
@@ -306,6 +304,7 @@ class Elementwise:
         launches: device kernels forward and backward; a direction without any costs
             nothing [1].
         scales: whether the bytes scale with the element size (fp32 logits do not).
+        kind: which memory-bound kernel it is.
     """
 
     name: str
@@ -318,6 +317,7 @@ class Elementwise:
     is_core_attention: bool = False
     scales: bool = True
     mask_bytes: float = 0.0
+    kind: WorkKind = "memory"
 
     def _bytes(self, size: float, share: Share) -> float:
         scale = share.element / 2.0 if self.scales else 1.0
@@ -327,16 +327,20 @@ class Elementwise:
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return one memory-bound kernel, or several fused into one price."""
         size = self._bytes(self.forward_bytes, share)
-        if self.launches[0] == 0:
+        launches = self.launches[0]
+        if launches == 0:
             return ()
-        return (memory_work(f"{self.name} F", size, launches=self.launches[0]),)
+        name = f"{self.name} F"
+        return (memory_work(name, size, launches=launches, kind=self.kind),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return the kernel of the input's gradient (and of gain and bias)."""
         size = self._bytes(self.backward_bytes, share)
-        if self.launches[1] == 0:
+        launches = self.launches[1]
+        if launches == 0:
             return ()
-        return (memory_work(f"{self.name} I", size, launches=self.launches[1]),)
+        name = f"{self.name} I"
+        return (memory_work(name, size, launches=launches, kind=self.kind),)
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return nothing: gain and bias are computed with the input's gradient."""
@@ -375,8 +379,13 @@ class Embedding:
         return 2.0 * share.element * share.samples * self.rows * self.width
 
     def forward(self, share: Share) -> tuple[Work, ...]:
-        """Return the gather of the rows looked up."""
-        return (memory_work(f"{self.name} F", self._size(share)),)
+        """Return the gather of the rows looked up.
+
+        A divided table masks and clamps its indices before, and clears the rows of
+        other ranks after.
+        """
+        launches = 4 if self.split is Split.VOCABULARY else 1
+        return (memory_work(f"{self.name} F", self._size(share), launches=launches),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return nothing: indices have no gradient."""

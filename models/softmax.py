@@ -13,10 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.operators import Split
-from models.work import Share, Work, memory_work
+from models.work import Share, Work, WorkKind, memory_work
 
 _ROWS_PER_BLOCK = 4
 _LONGEST_ROW = 2048
+_REGISTER_ROW = 1024
+"""A warp holds rows up to this length in registers without spilling."""
 
 # Bytes a score, at two bytes a number. The fused forward reads the scores (half of them below a causal mask)
 # and writes all probabilities; backward reads probabilities and gradient, writes one.
@@ -55,7 +57,8 @@ class MaskedSoftmax:
         per_score = is_fused * fused + (1 - is_fused) * _UNFUSED[direction]
         launches = is_fused + (1 - is_fused) * _UNFUSED_LAUNCHES[direction]
         scores = squares * self.keys * self.keys * share.element / 2
-        return memory_work(name, per_score * scores, launches=launches)
+        kind: WorkKind = "softmax" if self.keys > _REGISTER_ROW else "memory"
+        return memory_work(name, per_score * scores, launches=launches, kind=kind)
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return the probabilities: one fused kernel, or six."""

@@ -46,6 +46,9 @@ def _embedding(shape: TransformerShape) -> Layer:
         operators.append(Embedding("token types", 2, hidden, tokens, split=Split.NONE))
         operators.append(norm("embedding norm", shape))
     if shape.family != "llama":
+        # The sum of the looked-up rows reads two and writes one; its gradient is free.
+        summed = 6.0 * tokens * hidden
+        operators.append(Elementwise("embedding sum", summed, 0.0, launches=(1, 0)))
         operators.append(dropout("embedding dropout", tokens * hidden, Split.NONE))
     return Layer("embedding", tuple(operators), tokens * hidden, role="embedding")
 
@@ -68,16 +71,18 @@ def _head(shape: TransformerShape) -> Layer:
         owns_weight=not shape.tied,
     )
     elements = float(tokens * vocabulary)
-    # fp16 logits are cast to fp32, then max, exp-sum and normalise pass over them.
-    # The fp32 probabilities are kept.
+    # Forward: to fp32 (6), maximum (4), subtract it (8), exponentials (8), their sum
+    # (4), divide (8), and ten kernels over single columns. Backward: scale (8), back
+    # to two bytes (6), and four small ones. The fp32 probabilities are kept.
     loss = Elementwise(
         "cross entropy",
-        forward_bytes=elements * (2 + 4 + 4 + 8 + 8),
-        backward_bytes=elements * (8 + 4 + 2),
+        forward_bytes=elements * (6 + 4 + 8 + 8 + 4 + 8),
+        backward_bytes=elements * (8 + 6),
         kept_bytes=elements * 4,
         split=Split.INNER,
-        launches=(10, 4),
+        launches=(16, 6),
         scales=False,
+        kind="loss",
     )
     return Layer(
         "head",

@@ -34,17 +34,7 @@ def _attention(shape: TransformerShape) -> tuple[Operator, ...]:
     return (
         norm("attention norm", shape),
         Linear("qkv", tokens, hidden, qkv_width, bias=bias, split=Split.COLUMN),
-        # Splits and transposes q, k and v (rotates q and k, and repeats grouped k and
-        # v, in Llama): reads the product, writes three tensors of h a token. They are
-        # kept, here and not at core attention, because repeating that needs them.
-        Elementwise(
-            "qkv layout",
-            forward_bytes=2.0 * tokens * (qkv_width + 3 * hidden),
-            backward_bytes=2.0 * tokens * (3 * hidden + qkv_width),
-            kept_bytes=6.0 * tokens * hidden,
-            split=Split.INNER,
-            launches=(3, 3),
-        ),
+        _qkv_layout(shape, qkv_width),
         *_core_attention(shape),
         # Transposes the heads back: reads and writes once.
         Elementwise(
@@ -55,6 +45,27 @@ def _attention(shape: TransformerShape) -> tuple[Operator, ...]:
         ),
         Linear("projection", tokens, hidden, hidden, bias=bias, split=Split.ROW),
         _residual("attention residual", shape),
+    )
+
+
+def _qkv_layout(shape: TransformerShape, qkv_width: int) -> Elementwise:
+    """Return the splitting and transposing of q, k and v.
+
+    GPT and BERT hand strided views to the products; backward gathers their three
+    gradients into one. Llama rotates q and k and repeats grouped k and v: it reads
+    the product and writes three tensors of h a token. All keep the three, here and
+    not at core attention, because repeating that needs them.
+    """
+    tokens, hidden = shape.sequence_length, shape.hidden
+    is_llama = shape.family == "llama"
+    moved = 2.0 * tokens * (qkv_width + 3 * hidden)
+    return Elementwise(
+        "qkv layout",
+        forward_bytes=moved if is_llama else 0.0,
+        backward_bytes=moved,
+        kept_bytes=6.0 * tokens * hidden,
+        split=Split.INNER,
+        launches=(3, 3) if is_llama else (0, 1),
     )
 
 
@@ -127,13 +138,13 @@ def norm(name: str, shape: TransformerShape) -> Elementwise:
     """Return a layer norm, or Llama's RMS norm.
 
     Reads and writes once. Backward reads input and gradient and writes one, then
-    reads the gradient again for gain and bias. Keeps the input.
+    reads both again for gain and bias. Keeps the input.
     """
     elements = shape.sequence_length * shape.hidden
     return Elementwise(
         name,
         forward_bytes=4.0 * elements,
-        backward_bytes=8.0 * elements,
+        backward_bytes=10.0 * elements,
         kept_bytes=2.0 * elements,
         parameters=shape.hidden if shape.family == "llama" else 2 * shape.hidden,
         launches=(1, 2),
@@ -154,13 +165,18 @@ def activation(name: str, elements: int, split: Split) -> Elementwise:
 def dropout(
     name: str, elements: int, split: Split, *, is_core_attention: bool = False
 ) -> Elementwise:
-    """Return a dropout: reads and writes once; keeps a mask of one byte an element."""
+    """Return a dropout: reads and writes once; keeps a mask of one byte an element.
+
+    Inside attention Megatron forks the random state, which the host pays like another
+    kernel.
+    """
     return Elementwise(
         name,
         forward_bytes=4.0 * elements,
         backward_bytes=4.0 * elements,
         mask_bytes=1.0 * elements,
         split=split,
+        launches=(2, 1) if is_core_attention else (1, 1),
         is_core_attention=is_core_attention,
     )
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WorkKind = Literal["matrix", "memory"]
+WorkKind = Literal["matrix", "memory", "softmax", "loss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,12 @@ class Work:
 
     Fields:
         name: what a trace shows, such as `fc1 forward`.
-        kind: `matrix` for products and convolutions, `memory` for the rest.
+        kind: `matrix` for products and convolutions. The others are limited by memory
+            and differ in how well they use it: `memory`, streaming kernels;
+            `softmax`, fused over rows too long to stay in registers; `loss`,
+            unfused passes over fp32 logits.
         flop: multiply-adds times two [FLOP].
         size: bytes read and written [B].
-        written: of these, the bytes written [B]; told apart for `matrix` only.
         rows, columns, inner, batch: the product is `batch` times
             (rows x inner) @ (inner x columns); zero for `memory` [1].
         launches: device kernels that the framework starts for it [1].
@@ -62,7 +64,6 @@ class Work:
     inner: float = 0
     batch: float = 0
     launches: float = 1
-    written: float = 0
 
 
 def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
@@ -89,10 +90,11 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
     """
     size = element * batch * (rows * inner + inner * columns + rows * columns)
     flop = 2.0 * batch * rows * columns * inner
-    written = element * batch * rows * columns
-    return Work(name, "matrix", flop, size, rows, columns, inner, batch, 1, written)
+    return Work(name, "matrix", flop, size, rows, columns, inner, batch)
 
 
-def memory_work(name: str, size: float, *, launches: float = 1) -> Work:
-    """Return the work of a kernel that only moves `size` bytes [B]."""
-    return Work(name, "memory", 0.0, size, launches=launches)
+def memory_work(
+    name: str, size: float, *, launches: float = 1, kind: WorkKind = "memory"
+) -> Work:
+    """Return the work of kernels that only move `size` bytes [B]."""
+    return Work(name, kind, 0.0, size, launches=launches)

@@ -277,6 +277,8 @@ def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
     if scaling.is_interrupted:
         raise KeyboardInterrupt
     if not any(point.is_feasible for point in scaling.points):
+        from simulator.errors import Infeasible
+
         raise Infeasible("no point of the table can run")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.work import Work
-from simulator.costs.compute import matrix_time, memory_time, uncached_bytes
+from simulator.costs.compute import matrix_time, memory_time
 from simulator.costs.elementwise import where
 from simulator.costs.messages import (
     ring_all_reduce_time,
@@ -69,22 +69,25 @@ class Pricer:
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel, or of the several that `work` names."""
         device, profile = self.cluster.device, self.profile
-        bandwidth = profile.memory_efficiency * device.memory_bandwidth
-        cache, reuse = profile.cache, profile.cache_reuse
         starting = work.launches * profile.kernel_time
-        if work.kind == "memory":
-            size = uncached_bytes(work.size, cache, reuse)
-            return starting + memory_time(size, bandwidth)
+        if work.kind != "matrix":
+            efficiency = {
+                "memory": profile.memory_efficiency,
+                "softmax": profile.softmax_efficiency,
+                "loss": profile.loss_efficiency,
+            }[work.kind]
+            return starting + memory_time(
+                work.size, efficiency * device.memory_bandwidth
+            )
         return starting + matrix_time(
             work.rows,
             work.columns,
             work.inner,
             work.batch,
-            read=uncached_bytes(work.size - work.written, cache, reuse),
-            written=uncached_bytes(work.written, cache, reuse),
+            size=work.size,
             num_units=max(device.num_units, 1),
             rate=profile.matrix_efficiency * self.peak,
-            bandwidth=bandwidth,
+            bandwidth=profile.memory_efficiency * device.memory_bandwidth,
         )
 
     def kernel_host_time(self, work: Work, phase: Phase) -> Seconds:

@@ -45,8 +45,8 @@ class Profile:
         name: file name without suffix.
         matrix_efficiency: share of peak that a large matrix product reaches [1].
         memory_efficiency: share of memory bandwidth that a large copy reaches [1].
-        cache: bytes of a kernel's traffic that may stay in the cache [B].
-        cache_reuse: cost of such a byte as a share of one from memory [1].
+        softmax_efficiency: the same for a fused softmax over long rows [1].
+        loss_efficiency: the same for unfused passes over fp32 logits [1].
         kernel_time: device time of an empty kernel [s].
         host_forward, host_backward: host time to issue one kernel [s].
         host_message: host time to issue one collective [s].
@@ -62,8 +62,8 @@ class Profile:
     name: str
     matrix_efficiency: Ratio
     memory_efficiency: Ratio
-    cache: Bytes
-    cache_reuse: Ratio
+    softmax_efficiency: Ratio
+    loss_efficiency: Ratio
     kernel_time: Seconds
     host_forward: Seconds
     host_backward: Seconds
@@ -80,8 +80,8 @@ class Profile:
 UNITS: dict[str, str] = {
     "matrix_efficiency": "1",
     "memory_efficiency": "1",
-    "cache": "B",
-    "cache_reuse": "1",
+    "softmax_efficiency": "1",
+    "loss_efficiency": "1",
     "kernel_time": "s",
     "host_forward": "s",
     "host_backward": "s",

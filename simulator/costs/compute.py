@@ -23,7 +23,6 @@ from topologies.units import (
     Count,
     Flop,
     FlopPerSecond,
-    Ratio,
     Seconds,
 )
 
@@ -88,26 +87,6 @@ def tiled_time(  # noqa: PLR0913 - a product has four dimensions, a tile two
     return waves * flop_per_unit * num_units / rate
 
 
-def uncached_bytes(size: Bytes, cache: Bytes, reuse: Ratio) -> Bytes:
-    """Return the bytes of a kernel that reach the memory.
-
-    S - (1 - reuse) · min(S, cache)
-
-    Args:
-        size: S, bytes that the kernel reads and writes [B].
-        cache: last-level cache [B].
-        reuse: cost of a cached byte as a share of one from memory [1].
-
-    Assumes: what fits was left there by the kernel before.
-
-    Source: derived above.
-
-    >>> float(uncached_bytes(100.0, cache=30.0, reuse=0.0))
-    70.0
-    """
-    return size - (1 - reuse) * minimum(size, cache)
-
-
 def memory_time(size: Bytes, bandwidth: BytesPerSecond) -> Seconds:
     """Return the time to move `size` bytes.
 
@@ -133,31 +112,33 @@ def matrix_time(  # noqa: PLR0913 - dimensions, bytes and the device
     inner: Count,
     batch: Count,
     *,
-    read: Bytes,
-    written: Bytes,
+    size: Bytes,
     num_units: Count,
     rate: FlopPerSecond,
     bandwidth: BytesPerSecond,
 ) -> Seconds:
     """Return the time of a batched product with the best tile and inner split.
 
-    T = max(min over tiles and splits of the tiled time, reads / bandwidth)
-        + writes / bandwidth
+    T = max(S / bandwidth, min over tiles and splits j of
+        (tiled time of k / j, j times as many) + (j > 1) (2 j + 2) S / bandwidth · share)
 
-    With an inner split in j parts, j tiles share an output and 2 j + 2 passes over it
-    sum them.
+    With an inner split in j parts, j tiles share an output and 2 j + 2 passes over the
+    output's share of S sum them.
 
     Args:
         rows, columns, inner, batch: m, n, k and how many products [1].
-        read, written: bytes from and to memory [B].
+        size: S, bytes read and written once [B].
         num_units: streaming multiprocessors [1].
         rate: of all units together on large tiles [FLOP/s].
         bandwidth: of the memory, as achieved [B/s].
 
-    Assumes: reads overlap with arithmetic, the epilogue's writes do not.
+    Assumes: memory traffic overlaps with arithmetic.
 
-    Source: derived above; tiles as in `TILES`.
+    Source: roofline of Williams et al., CACM 52(4), 2009, over the tiled time; split
+        as in CUTLASS's split-K.
     """
+    operands = rows * inner + inner * columns + rows * columns
+    written = size * (rows * columns) / operands
     best: Seconds = math.inf
     for tile_rows, tile_columns, efficiency in TILES:
         for parts in INNER_SPLITS:
@@ -176,5 +157,4 @@ def matrix_time(  # noqa: PLR0913 - dimensions, bytes and the device
                 is_short = inner / parts < SHORTEST_INNER
                 time = where(is_short, math.inf, time + summing)
             best = minimum(best, time)
-    reads = memory_time(read, bandwidth)
-    return maximum(best, reads) + memory_time(written, bandwidth)
+    return maximum(best, memory_time(size, bandwidth))
