@@ -65,7 +65,7 @@ def main() -> None:
         options.repeats,
     )
     speed = {name: rates(each) for name, each in samples.items()}
-    print(f"GPT-3 175B on 512 A100, {len(splits)} splits x {len(plans)} recomputations,")
+    print(f"GPT-3 175B, 512 A100, {len(splits)} splits x {len(plans)} recomputations,")
     print(f"{options.repeats} repeats, median (min … max) of plans per CPU second")
     for name, each in speed.items():
         count = median(sample.count for sample in samples[name])
@@ -154,7 +154,7 @@ def calculon(
 
     application = Llm.Application(read("models/gpt3-175B.json"))
     system = System(read("systems/a100_80g.json"))
-    logger = logging.Logger("off")
+    logger = logging.getLogger("calculon")
     logger.disabled = True
     logging.disable(logging.CRITICAL)
     executions = [
@@ -170,7 +170,7 @@ def calculon(
                 model = Llm(application, logger)
                 model.compile(system, Llm.Execution.from_json(execution))
                 model.run(system)
-                model.get_stats_json(False)  # noqa: FBT003 - its own signature
+                model.get_stats_json(False)
             except Llm.Error:  # does not fit, or is not allowed: an answer as well
                 pass
             done += 1

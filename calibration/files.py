@@ -50,6 +50,9 @@ QUANTITIES: dict[str, str] = {
 }
 """What may be measured, and its unit; the first that a row has is its main one."""
 
+NOT_YET = ("collective_time_s",)
+"""What may be measured and is not predicted yet; such rows are counted and named."""
+
 CONSTANT_MFU = "constant-mfu"
 _TOP = (
     *("meta", "plan", "row", "table", "columns", "derived", "fit_every", "fit_rows"),
@@ -327,16 +330,14 @@ class _Reader:
             remedy = choices(key, known, "`simulate schema`")
             self.fault(path, f"{shown(key)} is no key of a plan", remedy)
 
-    def _measured(
-        self, name: str, value: object, path: KeyPath, scale: float = 1.0
-    ) -> float:
+    def _measured(self, name: str, value: object, path: KeyPath) -> float:
         """Return a measured number in SI units; 1 with a fault if it is none."""
-        if name not in QUANTITIES:
+        if name not in QUANTITIES and name not in NOT_YET:
             remedy = choices(name, list(QUANTITIES))
             self.fault(path, f"{shown(name)} is nothing that is predicted", remedy)
             return 1.0
         try:
-            return scale * positive(value, QUANTITIES[name])
+            return positive(value, QUANTITIES.get(name, "s"))
         except ValueError as error:
             self.fault(path, str(error))
             return 1.0
@@ -395,6 +396,8 @@ class _Reader:
         for column, given in self.table(("columns",)).items():
             path = ("columns", column)
             spec = {"to": given} if isinstance(given, str) else given
+            if isinstance(spec, dict) and "key" in spec and "to" not in spec:
+                spec = {"to" if key == "key" else key: v for key, v in spec.items()}
             if not isinstance(spec, dict) or not isinstance(spec.get("to"), str):
                 remedy = 'write "model.hidden", or { to = "...", scale = 0.001 }'
                 self.fault(path, f"takes a key of the plan, got {shown(given)}", remedy)
@@ -425,7 +428,7 @@ class _Reader:
             return
         if kind != "measured":
             self._check_plan_key(target, path)
-        elif name not in QUANTITIES:
+        elif name not in QUANTITIES and name not in NOT_YET:
             remedy = choices(name, list(QUANTITIES))
             self.fault(path, f"{shown(name)} is nothing that is predicted", remedy)
 
@@ -545,7 +548,7 @@ class _TableRow:
         kind, _, name = target.partition(".")
         if kind == "measured":
             try:
-                self.measured[name] = scale * positive(cell, QUANTITIES[name])
+                self.measured[name] = scale * positive(cell, QUANTITIES.get(name, "s"))
             except ValueError as error:
                 self._fault(column, str(error))
         elif target == "fit":
@@ -617,7 +620,7 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_near_whole(value: float) -> bool:
-    return abs(value - round(value)) < 1e-9 * max(1.0, abs(value))
+    return math.isclose(value, round(value), rel_tol=1e-9)
 
 
 def _known_quantity(name: object) -> str:

@@ -41,7 +41,7 @@ from topologies.profile import Profile
 from topologies.units import Ratio
 
 _STEP = 1e-4  # of a log, for derivatives
-_AT_BOUND = 1e-3  # of a log
+_AT_BOUND = 0.002  # of a log
 _LARGEST_CHANGE = 1e-5  # of a log, at which the fit has converged
 _MAX_EVALUATIONS = 60
 

@@ -6,11 +6,12 @@ The analytical engine is asked for the step time alone. That is the step time of
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from models.model import Layer
 from models.work import Share
-from simulator.api import model_flop_utilization, simulate
+from simulator.api import simulate
 from simulator.engines.graph import build_graph, raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, prepare
@@ -76,13 +77,14 @@ def predict(plan: Plan, engine: Engine = "analytical") -> Prediction:
         job, step_time = result.job, result.step_time_s
     parts, _ = memory(job)
     peak = job.pricer.peak * plan.world_size
+    model_flop, hardware_flop = flop_of(job)
     return Prediction(
         step_time_s=step_time,
-        ideal_time_s=hardware_flop(job) / peak,
+        ideal_time_s=hardware_flop / peak,
         samples=plan.batch.global_,
         tokens=plan.batch.global_ * job.model.tokens_per_sample,
         devices=plan.world_size,
-        mfu=model_flop_utilization(job, step_time),
+        mfu=model_flop / peak / step_time,
         memory_peak_bytes=parts.total,
         fits=parts.total <= job.cluster.device.memory,
     )
@@ -100,24 +102,32 @@ def analytical_step_time(job: Job) -> Seconds:
     return max(times.end)
 
 
-def hardware_flop(job: Job) -> Flop:
-    """Return the FLOP that a step executes: forward, backward, recomputed forward.
+def flop_of(job: Job) -> tuple[Flop, Flop]:
+    """Return the FLOP of a step without and with recomputed forward passes.
 
-    For GPT with full recomputation this is 96 B s l h² (1 + s / 6h + V / 16lh).
+    For GPT with full recomputation the second is 96 B s l h² (1 + s / 6h + V / 16lh).
 
     Source: Narayanan et al., arXiv:2104.04473, appendix.
     """
     recompute = job.plan.parallelism.recompute
-    each = sum(_layer_flop(layer, recompute) for layer in job.model.layers)
-    return job.plan.batch.global_ * each
+    counts = Counter(job.model.layers)  # equal layers are one object
+    model = sum(
+        count * (layer.forward_flop() + layer.backward_flop())
+        for layer, count in counts.items()
+    )
+    repeated = sum(
+        count * _repeated_flop(layer, recompute) for layer, count in counts.items()
+    )
+    samples = job.plan.batch.global_
+    return samples * model, samples * (model + repeated)
 
 
-def _layer_flop(layer: Layer, recompute: str) -> Flop:
-    flop = layer.forward_flop() + layer.backward_flop()
+def _repeated_flop(layer: Layer, recompute: str) -> Flop:
+    """Return the FLOP that a layer's backward pass repeats, a sample."""
     if layer.role != "block" or recompute == "none":
-        return flop
+        return 0.0
     if recompute == "full":
-        return flop + layer.forward_flop()
+        return layer.forward_flop()
     core = (op for op in layer.operators if op.is_core_attention)
     share = Share(samples=1)
-    return flop + sum(work.flop for op in core for work in op.forward(share))
+    return sum(work.flop for op in core for work in op.forward(share))

@@ -20,6 +20,7 @@ from typing import Any
 from calibration.baselines import constant_mfu
 from calibration.files import (
     CONSTANT_MFU,
+    NOT_YET,
     QUANTITIES,
     Baseline,
     Row,
@@ -121,6 +122,11 @@ class FileScore:
     def invalid(self) -> list[RowScore]:
         """Rows whose plan is invalid or cannot run."""
         return [score for score in self.rows if score.prediction is None]
+
+    @property
+    def not_compared(self) -> list[RowScore]:
+        """Rows that were predicted, and have nothing to compare with."""
+        return [score for score in self.rows if score.prediction and not score.main]
 
     @property
     def too_large(self) -> list[RowScore]:
@@ -311,7 +317,8 @@ def _row_score(
     if file.quantity in names:
         names.sort(key=lambda name: name != file.quantity)
     comparisons = []
-    reason = "" if names else "nothing is measured"
+    absent = ", ".join(name for name in row.measured if name in NOT_YET)
+    reason = f"{absent} is not predicted yet" if absent else "nothing is measured"
     for name in names:
         if name != "speedup":
             value = predicted.quantity(name)
@@ -421,7 +428,7 @@ def _baseline_json(score: BaselineScore) -> dict[str, Any]:
 
 def _row_json(score: RowScore) -> dict[str, Any]:
     main = score.main
-    status = "scored" if main else "reference" if score.prediction else "invalid"
+    status = "scored" if main else "not compared" if score.prediction else "invalid"
     content: dict[str, Any] = {
         "id": score.row.id,
         "measured": main.measured if main else None,

@@ -41,11 +41,8 @@ def _file_text(score: FileScore, *, has_rows: bool) -> str:
     ]
     table += [_baseline_cells(baseline) for baseline in score.baselines]
     lines.append(_indented(_aligned(table)))
-    if score.invalid:
-        lines.append(f"  {_count(len(score.invalid), 'row')} with an invalid plan:")
-        lines += [f"    {row.row.id}: {row.reason}" for row in score.invalid[:_WORST]]
-        if len(score.invalid) > _WORST:
-            lines.append(f"    and {len(score.invalid) - _WORST} more (--rows --json)")
+    lines += _reasons(score.invalid, "with an invalid plan")
+    lines += _reasons(score.not_compared, "not compared")
     if score.too_large:
         names = ", ".join(row.row.id for row in score.too_large[:_WORST])
         more = ", ..." if len(score.too_large) > _WORST else ""
@@ -61,6 +58,17 @@ def _file_text(score: FileScore, *, has_rows: bool) -> str:
         lines.append(f"  worst outside the fit: {ids}")
     lines += [f"  {name}: {note}" for name, note in score.file.notes.items()]
     return "\n".join(lines)
+
+
+def _reasons(rows: Sequence[RowScore], what: str) -> list[str]:
+    """Return why rows have no error; a few of them where there are many."""
+    if not rows:
+        return []
+    lines = [f"  {_count(len(rows), 'row')} {what}:"]
+    lines += [f"    {row.row.id}: {row.reason}" for row in rows[:_WORST]]
+    if len(rows) > _WORST:
+        lines.append(f"    and {len(rows) - _WORST} more (--rows --json)")
+    return lines
 
 
 def _worst(rows: Iterable[RowScore]) -> list[RowScore]:

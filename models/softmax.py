@@ -17,8 +17,7 @@ from models.work import Share, Work, WorkKind, memory_work
 
 _ROWS_PER_BLOCK = 4
 _LONGEST_ROW = 2048
-_REGISTER_ROW = 1024
-"""A warp holds rows up to this length in registers without spilling."""
+_SHORT_ROW = 1024
 
 # Bytes a score, at two bytes a number. The fused forward reads the scores (half of them below a causal mask)
 # and writes all probabilities; backward reads probabilities and gradient, writes one.
@@ -27,6 +26,15 @@ _REGISTER_ROW = 1024
 _FUSED = {"causal": 3.0, "full": 4.0, "backward": 6.0}
 _UNFUSED = {"forward": 26.0, "backward": 20.0}
 _UNFUSED_LAUNCHES = {"forward": 6, "backward": 4}
+
+
+def scores_kind(row: int) -> WorkKind:
+    """Return which memory-bound kernel works on rows of `row` attention scores.
+
+    Those longer than 1024 use the memory worse: a warp of the fused softmax no longer
+    holds its row without spilling, and the scores outgrow the cache.
+    """
+    return "scores" if row > _SHORT_ROW else "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class MaskedSoftmax:
         per_score = is_fused * fused + (1 - is_fused) * _UNFUSED[direction]
         launches = is_fused + (1 - is_fused) * _UNFUSED_LAUNCHES[direction]
         scores = squares * self.keys * self.keys * share.element / 2
-        kind: WorkKind = "softmax" if self.keys > _REGISTER_ROW else "memory"
+        kind = scores_kind(self.keys)
         return memory_work(name, per_score * scores, launches=launches, kind=kind)
 
     def forward(self, share: Share) -> tuple[Work, ...]:

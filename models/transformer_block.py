@@ -12,7 +12,7 @@ as without a fused kernel; a bias is added, and its gradient summed, for nothing
 from __future__ import annotations
 
 from models.operators import BatchedProduct, Elementwise, Linear, Operator, Split
-from models.softmax import MaskedSoftmax
+from models.softmax import MaskedSoftmax, scores_kind
 from models.transformer_shape import TransformerShape
 
 
@@ -76,7 +76,7 @@ def _core_attention(shape: TransformerShape) -> tuple[Operator, ...]:
     scores = heads * tokens * tokens
     has_dropout = shape.family != "llama"
     softmax = MaskedSoftmax("softmax", heads, tokens, shape.family != "bert")
-    drop = dropout("attention dropout", scores, Split.INNER, is_core_attention=True)
+    drop = dropout("attention dropout", scores, Split.INNER, scores_row=tokens)
     return (
         BatchedProduct(
             "scores",
@@ -163,12 +163,18 @@ def activation(name: str, elements: int, split: Split) -> Elementwise:
 
 
 def dropout(
-    name: str, elements: int, split: Split, *, is_core_attention: bool = False
+    name: str, elements: int, split: Split, *, scores_row: int = 0
 ) -> Elementwise:
     """Return a dropout: reads and writes once; keeps a mask of one byte an element.
 
     Inside attention Megatron forks the random state, which the host pays like another
     kernel.
+
+    Args:
+        name: of the operator.
+        elements: a sample [1].
+        split: how tensor parallelism divides them.
+        scores_row: length of a row of attention scores; 0 outside attention [1].
     """
     return Elementwise(
         name,
@@ -176,8 +182,9 @@ def dropout(
         backward_bytes=4.0 * elements,
         mask_bytes=1.0 * elements,
         split=split,
-        launches=(2, 1) if is_core_attention else (1, 1),
-        is_core_attention=is_core_attention,
+        launches=(2, 1) if scores_row else (1, 1),
+        is_core_attention=scores_row > 0,
+        kind=scores_kind(scores_row),
     )
 
 

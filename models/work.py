@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WorkKind = Literal["matrix", "memory", "softmax", "loss"]
+WorkKind = Literal["matrix", "memory", "scores", "loss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Work:
         name: what a trace shows, such as `fc1 forward`.
         kind: `matrix` for products and convolutions. The others are limited by memory
             and differ in how well they use it: `memory`, streaming kernels;
-            `softmax`, fused over rows too long to stay in registers; `loss`,
-            unfused passes over fp32 logits.
+            `scores`, over long rows of attention scores; `loss`, unfused passes over
+            fp32 logits.
         flop: multiply-adds times two [FLOP].
         size: bytes read and written [B].
         rows, columns, inner, batch: the product is `batch` times

@@ -21,7 +21,17 @@ from simulator.costs.messages import (
 )
 from simulator.engines.graph import build_graph
 from simulator.result import Result
-from simulator.workload import Body, HostTask, Item, Leaf, Message, Op, Phase, Repeat
+from simulator.workload import (
+    Beside,
+    Body,
+    HostTask,
+    Item,
+    Leaf,
+    Message,
+    Op,
+    Phase,
+    Repeat,
+)
 from topologies.units import Ratio, Seconds, format_quantity
 
 _BACKWARD = {"backward"}
@@ -117,6 +127,8 @@ def _leaves(items: tuple[Item, ...], count: float) -> Iterator[tuple[Leaf, float
     for item in items:
         if isinstance(item, Repeat):
             yield from _leaves(item.items, count * item.count)
+        elif isinstance(item, Beside):
+            yield from _leaves(item.works, count)
         else:
             yield item, count
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simulator.timeline import Span, Timeline
-from simulator.workload import Axis, Message, Pattern, Repeat, Workload
+from simulator.workload import Axis, Beside, Message, Pattern, Repeat, Workload
 from simulator.workload import Item as WorkItem
 from topologies.units import Bytes, Seconds
 
@@ -165,5 +165,7 @@ def _messages(items: tuple[WorkItem, ...], count: int) -> Iterator[tuple[Message
     for item in items:
         if isinstance(item, Message):
             yield item, count
+        elif isinstance(item, Beside):
+            yield item.message, count
         elif isinstance(item, Repeat):
             yield from _messages(item.items, count * int(item.count))

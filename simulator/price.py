@@ -48,6 +48,20 @@ class Price:
             self.communication + other.communication,
         )
 
+    def beside(self, other: Price) -> Price:
+        """Return the price of this message while `other`, issued after it, runs.
+
+        Both wait for what is before them; what follows waits for both.
+        """
+        busy = maximum(self.busy, other.busy)
+        return Price(
+            busy,
+            maximum(self.issued, self.host + other.issued),
+            self.host + other.host,
+            other.compute,
+            busy - other.compute,
+        )
+
     def repeat(self, count: Count) -> Price:
         """Return the price of `count` such runs in a row; `count` at least 1.
 

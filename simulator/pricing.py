@@ -21,7 +21,7 @@ from simulator.costs.messages import (
 )
 from simulator.placement import Degrees, Group, group
 from simulator.price import NOTHING, Price, kernel, message
-from simulator.workload import Body, HostTask, Item, Message, Phase, Repeat
+from simulator.workload import Beside, Body, HostTask, Item, Message, Phase, Repeat
 from topologies.hardware import Cluster
 from topologies.profile import Profile
 from topologies.units import FlopPerSecond, Seconds
@@ -58,6 +58,9 @@ class Pricer:
         """Return the price of one kernel, message, host task or repetition."""
         if isinstance(item, Repeat):
             return self.items(item.items, item.phase or phase).repeat(item.count)
+        if isinstance(item, Beside):
+            works = self.items(item.works, phase)
+            return self.item(item.message, phase).beside(works)
         if isinstance(item, Message):
             return message(self.message_time(item), self.message_host_time(item))
         if isinstance(item, HostTask):
@@ -73,7 +76,7 @@ class Pricer:
         if work.kind != "matrix":
             efficiency = {
                 "memory": profile.memory_efficiency,
-                "softmax": profile.softmax_efficiency,
+                "scores": profile.scores_efficiency,
                 "loss": profile.loss_efficiency,
             }[work.kind]
             return starting + memory_time(

@@ -19,7 +19,7 @@ from topologies.units import Bytes
 
 Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send"]
 Axis = Literal["tensor", "data", "pipeline", "embedding", "model"]
-Stream = Literal["compute", "data", "send-forward", "send-backward"]
+Stream = Literal["compute", "tensor", "data", "send-forward", "send-backward"]
 Phase = Literal["forward", "backward", "step", "message"]
 
 
@@ -75,7 +75,22 @@ class HostTask:
 
 
 Leaf = Work | Message | HostTask
-Item = Leaf | Repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A message on a stream of its own while kernels run; both end before the next.
+
+    Fields:
+        message: issued first.
+        works: the kernels beside it, in order.
+    """
+
+    message: Message
+    works: tuple[Work, ...]
+
+
+Item = Leaf | Beside | Repeat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,8 +159,10 @@ class Workload:
     ops: tuple[Op, ...]
 
 
-def flatten(items: tuple[Item, ...], phase: Phase) -> Iterator[tuple[Leaf, Phase]]:
-    """Yield the leaves of `items` in order, repetitions written out, each with its phase."""
+def flatten(
+    items: tuple[Item, ...], phase: Phase
+) -> Iterator[tuple[Leaf | Beside, Phase]]:
+    """Yield the parts of `items` in order, repetitions written out, each with its phase."""
     for item in items:
         if isinstance(item, Repeat):
             for _ in range(int(item.count)):

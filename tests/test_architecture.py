@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {"models": "", "topologies": "", "simulator": "models topologies"}
 MAY_IMPORT["calibration"] = "models topologies simulator"
 OURS = set(MAY_IMPORT)
+LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 # Heavy things, and the only modules that may load them, wherever in the file.
 HEAVY = {
@@ -57,8 +58,9 @@ def _names(node):
 
 def _statements(node, *, at_load_only):
     for child in ast.iter_child_nodes(node):
-        is_later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        is_typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        is_later = isinstance(child, LATER)
+        test = child.test if isinstance(child, ast.If) else None
+        is_typing = isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
         if at_load_only and (is_later or is_typing):
             continue
         yield child

@@ -37,7 +37,9 @@ FUNCTIONS = [function for module in MODULES for function in public_functions(mod
 def faults(function):
     """What the docstring and the annotations of a formula lack."""
     text = inspect.getdoc(function) or ""
-    lacking = [part for part in PARTS if not re.search(rf"^{part}: \S", text, re.M)]
+    lacking = [
+        part for part in PARTS if not re.search(rf"^{part}: \S", text, re.MULTILINE)
+    ]
     if not text.startswith("Return "):
         lacking.append("a first line that says what it returns")
     plain = get_type_hints(function)
@@ -55,7 +57,7 @@ def test_a_formula_is_documented(function):
     assert faults(function) == []
 
 
-def undocumented(size: Bytes, time: float, other) -> Seconds:  # noqa: ANN001
+def undocumented(size: Bytes, time: float, other) -> Seconds:
     """Guess."""
     return size * time * other
 

@@ -3,7 +3,8 @@
 The unit of each argument and of the result stands in its annotation. Base units are
 rescaled at random, by powers of two, so that floats lose nothing: a length of one
 second becomes 0.25, a rate of 1 B/s becomes 4. A sound formula's result rescales by
-its own unit. So do constants of a module whose annotation has a unit. Constant factors are invisible to this; golden tables see them.
+its own unit. So do constants of a module whose annotation has a unit. Constant
+factors are invisible to this; golden tables see them.
 """
 
 import importlib

@@ -45,7 +45,7 @@ class Profile:
         name: file name without suffix.
         matrix_efficiency: share of peak that a large matrix product reaches [1].
         memory_efficiency: share of memory bandwidth that a large copy reaches [1].
-        softmax_efficiency: the same for a fused softmax over long rows [1].
+        scores_efficiency: the same for kernels over long rows of attention scores [1].
         loss_efficiency: the same for unfused passes over fp32 logits [1].
         kernel_time: device time of an empty kernel [s].
         host_forward, host_backward: host time to issue one kernel [s].
@@ -62,7 +62,7 @@ class Profile:
     name: str
     matrix_efficiency: Ratio
     memory_efficiency: Ratio
-    softmax_efficiency: Ratio
+    scores_efficiency: Ratio
     loss_efficiency: Ratio
     kernel_time: Seconds
     host_forward: Seconds
@@ -80,7 +80,7 @@ class Profile:
 UNITS: dict[str, str] = {
     "matrix_efficiency": "1",
     "memory_efficiency": "1",
-    "softmax_efficiency": "1",
+    "scores_efficiency": "1",
     "loss_efficiency": "1",
     "kernel_time": "s",
     "host_forward": "s",

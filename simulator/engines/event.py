@@ -73,7 +73,7 @@ class _Run:
                 if missing[index] == 0:
                     self.start(index)
                 return
-            if free > host_start[index]:
+            if free > host_start[index]:  # noqa: PLR1730 - faster than max
                 host_start[index] = free
             free += graph.host[index]
             position += 1
@@ -89,7 +89,7 @@ class _Run:
         host_begin = self.wait(index) if is_waited_for else self.host_start[index]
         finish = self.ready[index] + self.busy[index]
         issued = host_begin + self.issued[index]
-        if issued > finish:
+        if issued > finish:  # noqa: PLR1730 - faster than max
             finish = issued
         timeout = simpy.Timeout(environment, finish - now, index)
         timeout.callbacks.append(self.on_end)
@@ -103,7 +103,7 @@ class _Run:
         ranks = graph.ranks[index]
         host_begin = self.ready[index]
         for rank in ranks:
-            if host_free[rank] > host_begin:
+            if host_free[rank] > host_begin:  # noqa: PLR1730 - faster than max
                 host_begin = host_free[rank]
         for rank in ranks:
             host_free[rank] = host_begin + graph.host[index]

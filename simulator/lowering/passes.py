@@ -37,7 +37,7 @@ from models.operators import (
 )
 from models.work import Share, Work, memory_work
 from simulator.lowering.stages import local_parameters
-from simulator.workload import Item, Message, Pattern, Repeat
+from simulator.workload import Beside, Item, Message, Pattern, Repeat
 from topologies.units import Bytes
 
 Recompute = Literal["none", "selective", "full"]
@@ -58,8 +58,18 @@ class Passes:
     backward: tuple[Item, ...]
 
 
-def layer_passes(layer: Layer, share: Share, recompute: Recompute) -> Passes:
-    """Return the forward and backward items of `layer` on one device."""
+def layer_passes(
+    layer: Layer, share: Share, recompute: Recompute, *, is_overlapped: bool = False
+) -> Passes:
+    """Return the forward and backward items of `layer` on one device.
+
+    Args:
+        layer: of the model.
+        share: of the device.
+        recompute: which activations the backward computes again.
+        is_overlapped: whether column-split layers send beside their gradient
+            products, as Megatron-LM does since 2022.
+    """
     forward = tuple(
         item
         for operator in layer.operators
@@ -74,7 +84,7 @@ def layer_passes(layer: Layer, share: Share, recompute: Recompute) -> Passes:
         repeated = tuple(work for op in core for work in op.forward(share))
         backward.append(Repeat(repeated, 1, "forward"))
     for operator in reversed(layer.operators):
-        backward += _backward(operator, share)
+        backward += _backward(operator, share, is_overlapped=is_overlapped)
     return Passes(forward, tuple(backward))
 
 
@@ -120,26 +130,26 @@ def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
     return items
 
 
-def _backward(operator: Operator, share: Share) -> list[Item]:
-    gradient: list[Item] = [*operator.backward_input(share)]
-    weight: list[Item] = [*operator.backward_weight(share)]
+def _backward(operator: Operator, share: Share, *, is_overlapped: bool) -> list[Item]:
+    gradient = operator.backward_input(share)
+    weight = operator.backward_weight(share)
     if operator.parameters:
-        weight.append(_accumulation(operator, share))
+        weight = (*weight, _accumulation(operator, share))
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
-        return gradient + weight
+        return [*gradient, *weight]
     is_sequence = _is_sequence(share)
     if operator.split is Split.COLUMN and isinstance(operator, Linear):
         size = _input_bytes(operator, share)
         if not operator.needs_input_gradient:
-            return weight
-        if is_sequence:
-            gather = _message(f"{operator.name} input", "all-gather", size)
-            scatter = _message(f"{operator.name} gradient", "reduce-scatter", size)
-            return [gather, *gradient, scatter, *weight]
+            return [*weight]
+        pattern: Pattern = "reduce-scatter" if is_sequence else "all-reduce"
+        summed = _message(f"{operator.name} gradient", pattern, size)
+        if not is_sequence:
+            return [*gradient, *_together(summed, weight, is_overlapped)]
+        gathered = _message(f"{operator.name} input", "all-gather", size)
         return [
-            *gradient,
-            _message(f"{operator.name} gradient", "all-reduce", size),
-            *weight,
+            *_together(gathered, gradient, is_overlapped),
+            *_together(summed, weight, is_overlapped),
         ]
     if is_sequence and operator.split in {Split.ROW, Split.VOCABULARY}:
         size = _output_bytes(operator, share)
@@ -148,7 +158,14 @@ def _backward(operator: Operator, share: Share) -> list[Item]:
             *gradient,
             *weight,
         ]
-    return gradient + weight
+    return [*gradient, *weight]
+
+
+def _together(
+    message: Message, works: tuple[Work, ...], is_overlapped: bool
+) -> list[Item]:
+    """Return a message and kernels that do not need it: beside or after it."""
+    return [Beside(message, works)] if is_overlapped else [message, *works]
 
 
 def _accumulation(operator: Operator, share: Share) -> Work:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.model import Model
+from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.passes import Passes, gather_received, layer_passes
@@ -45,8 +45,7 @@ def lower_stages(plan: Plan, model: Model) -> tuple[LoweredStage, ...]:
     lowered = []
     for stage in cut(model, num_stages):
         passes = tuple(
-            (layer_passes(layer, share, plan.parallelism.recompute), count)
-            for layer, count in stage.runs()
+            (plan_passes(plan, layer, share), count) for layer, count in stage.runs()
         )
         parameters = sum(
             layer_parameters(layer, tensor, is_tied_copy=num_stages > 1)
@@ -77,6 +76,12 @@ def lower_stages(plan: Plan, model: Model) -> tuple[LoweredStage, ...]:
             )
         )
     return tuple(lowered)
+
+
+def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
+    """Return a layer's items under the plan's recomputation and overlap."""
+    mesh = plan.parallelism
+    return layer_passes(layer, share, mesh.recompute, is_overlapped=mesh.overlap_tensor)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:

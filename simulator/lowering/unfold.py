@@ -8,11 +8,40 @@ test compares. What breaks the symmetry (noise, stragglers, faults) needs it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from simulator.workload import Axis, Body, Item, Message, Op, Role, Workload, flatten
+from models.work import Work
+from simulator.workload import (
+    Axis,
+    Beside,
+    Body,
+    Leaf,
+    Message,
+    Op,
+    Phase,
+    Role,
+    Stream,
+    Workload,
+    flatten,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """Part of a body that is an op of its own.
+
+    Fields:
+        body: what it does.
+        axis: whose ranks start it together; None if each runs it alone.
+        stream: where it runs; None for the folded op's own.
+    """
+
+    body: Body
+    axis: Axis | None
+    stream: Stream | None = None
 
 
 @dataclass(slots=True)
@@ -21,7 +50,7 @@ class _Piece:
 
     folded: int
     ranks: tuple[int, ...]
-    body: Body
+    branch: _Branch
     after: set[int]
     is_first: bool
 
@@ -35,39 +64,42 @@ def unfold(workload: Workload, *, tensor: int, data: int) -> Workload:
         for d in range(data)
         for t in range(tensor)
     )
-    bodies = {body: _split(body) for body in {op.body for op in workload.ops}}
+    steps = {body: _split(body) for body in {op.body for op in workload.ops}}
     pieces: list[_Piece] = []
-    finals: list[dict[int, int]] = []  # per folded op: rank -> its last piece
+    finals: list[dict[int, set[int]]] = []  # per folded op: rank -> its last pieces
     for folded, op in enumerate(workload.ops):
-        latest: dict[int, int] = {}
-        for number, (body, axis) in enumerate(bodies[op.body]):
-            for ranks in mesh.groups(op.ranks, axis):
-                after = {latest[rank] for rank in ranks if rank in latest}
-                for rank in ranks:
-                    latest[rank] = len(pieces)
-                pieces.append(_Piece(folded, ranks, body, after, number == 0))
+        latest: dict[int, set[int]] = defaultdict(set)
+        for number, step in enumerate(steps[op.body]):
+            now: dict[int, set[int]] = defaultdict(set)
+            for branch in step:
+                for ranks in mesh.groups(op.ranks, branch.axis):
+                    after = {index for rank in ranks for index in latest[rank]}
+                    for rank in ranks:
+                        now[rank].add(len(pieces))
+                    pieces.append(_Piece(folded, ranks, branch, after, number == 0))
+            latest = now
         finals.append(latest)
     for piece in pieces:
         if piece.is_first:
             for other in workload.ops[piece.folded].after:
                 replicas = {rank % mesh.size for rank in piece.ranks}
-                piece.after |= {
-                    index
-                    for rank, index in finals[other].items()
-                    if rank % mesh.size in replicas
-                }
-    ops = (
-        Op(
-            workload.ops[piece.folded].name,
-            piece.ranks,
-            workload.ops[piece.folded].stream,
-            piece.body,
-            tuple(sorted(piece.after)),
-            workload.ops[piece.folded].host_waits and piece.is_first,
-        )
-        for piece in pieces
-    )
+                for rank, indices in finals[other].items():
+                    if rank % mesh.size in replicas:
+                        piece.after |= indices
+    ops = (_op(workload.ops[piece.folded], piece) for piece in pieces)
     return Workload(roles, tuple(ops))
+
+
+def _op(folded: Op, piece: _Piece) -> Op:
+    """Return a piece of a folded op as an op."""
+    return Op(
+        folded.name,
+        piece.ranks,
+        piece.branch.stream or folded.stream,
+        piece.branch.body,
+        tuple(sorted(piece.after)),
+        folded.host_waits and piece.is_first,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +131,30 @@ class _Mesh:
         ]
 
 
-def _split(body: Body) -> list[tuple[Body, Axis | None]]:
-    """Return runs of kernels and single messages, with the axis each message joins."""
-    pieces: list[tuple[Body, Axis | None]] = []
+def _split(body: Body) -> list[tuple[_Branch, ...]]:
+    """Return a body's steps: runs of kernels, single messages, or one beside others."""
+    steps: list[tuple[_Branch, ...]] = []
     for phase, run in groupby(flatten(body.items, body.phase), key=itemgetter(1)):
-        for is_message, same in groupby(run, key=lambda one: _is_message(one[0])):
-            items: list[Item] = [item for item, _ in same]
-            if not is_message:
-                pieces.append((Body(body.name, phase, tuple(items)), None))
-                continue
-            pieces += [
-                (Body(item.name, phase, (item,)), _joined_axis(item))
-                for item in items
-                if isinstance(item, Message)
-            ]
-    return pieces or [(body, None)]
+        for kind, same in groupby(run, key=lambda one: _kind(one[0])):
+            items = [item for item, _ in same]
+            if kind is Work:
+                steps.append((_Branch(Body(body.name, phase, tuple(items)), None),))
+            else:
+                steps += [_branches(item, body.name, phase) for item in items]
+    return steps or [(_Branch(body, None),)]
 
 
-def _is_message(item: Item) -> bool:
-    return isinstance(item, Message)
+def _kind(item: Leaf | Beside) -> type:
+    return type(item) if isinstance(item, Message | Beside) else Work
 
 
-def _joined_axis(message: Message) -> Axis | None:
-    """Return the axis whose ranks start `message` together; None for transfers."""
-    return message.axis if message.axis in {"tensor", "data", "model"} else None
+def _branches(item: Leaf | Beside, name: str, phase: Phase) -> tuple[_Branch, ...]:
+    """Return the branches of a step with a message in it, the message first."""
+    if isinstance(item, Beside):
+        works = _Branch(Body(name, phase, item.works), None)
+        (sent,) = _branches(item.message, name, phase)
+        return _Branch(sent.body, sent.axis, "tensor"), works
+    assert isinstance(item, Message)
+    is_joined = item.axis in {"tensor", "data", "model"}
+    body = Body(item.name, phase, (item,))
+    return (_Branch(body, item.axis if is_joined else None),)

@@ -122,6 +122,11 @@ class ParallelismSection(Section):
         description="Megatron's sequence parallelism: the tensor ranks also divide"
         " normalisation and dropout, along the tokens.",
     )
+    overlap_tensor: bool = Field(
+        default=False,
+        description="Whether tensor collectives of the backward pass run beside the"
+        " gradient products that do not need them (Megatron-LM since 2022).",
+    )
     schedule: Schedule = Field(
         default="1f1b", description="Order of micro-batches in the pipeline."
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.declaration import Declaration, Fitted, Fixed, read_declaration
+from calibration.declaration import FITS, Declaration, Fitted, Fixed, read_declaration
 from calibration.files import read_score_files
 from calibration.fit import Rows, fit, folds, lowered_rows
 from calibration.fit_file import profile_text
@@ -145,9 +145,7 @@ def test_a_constant_at_its_bound_is_named(declaration, structures):
 
 def test_repricing_equals_simulating_afresh(structures):
     profile = load_profile("a100")
-    other = with_constants(
-        profile, {"host_forward": 50e-6, "links.nvlink-3.hop": 5e-6}
-    )
+    other = with_constants(profile, {"host_forward": 50e-6, "links.nvlink-3.hop": 5e-6})
     for one, changes in zip(structures, CHANGES, strict=True):
         plan = Plan.from_mapping(GPT, changes)
         for constants in (profile, other):
@@ -208,7 +206,11 @@ def test_only_fit_rows_are_lowered(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[fixed.host_step]", "[fixed.step]", "fixed.step: is no constant of a profile"),
+        (
+            "[fixed.host_step]",
+            "[fixed.step]",
+            "fixed.step: is no constant of a profile",
+        ),
         ('low = "20 us"', 'low = "200 us"', "needs 0 < low < start < high"),
         ('low = "20 us"', 'low = "20 GB"', "'20 GB' is an amount of data"),
         ('low = "20 us"', "", "fitted.host_forward.low: is missing"),
@@ -217,7 +219,7 @@ def test_only_fit_rows_are_lowered(tmp_path):
     ],
 )
 def test_faults_of_a_declaration(tmp_path, old, new, message):
-    text = (read_declaration_text()).replace(old, new, 1)
+    text = read_declaration_text().replace(old, new, 1)
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     with pytest.raises(PlanError) as error:
         read_declaration("mine", tmp_path)
@@ -226,6 +228,4 @@ def test_faults_of_a_declaration(tmp_path, old, new, message):
 
 
 def read_declaration_text():
-    from calibration.declaration import FITS
-
     return (FITS / "a100.toml").read_text(encoding="utf-8")

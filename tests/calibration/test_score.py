@@ -76,7 +76,9 @@ def truth():
 
 
 def row(name, quantity, value, extra=""):
-    return f'\n[[row]]\nid = "{name}"\nmeasured = {{ {quantity} = {value!r} }}\n{extra}\n'
+    return (
+        f'\n[[row]]\nid = "{name}"\nmeasured = {{ {quantity} = {value!r} }}\n{extra}\n'
+    )
 
 
 @pytest.fixture
@@ -166,6 +168,14 @@ def test_an_invalid_row_is_counted_and_named(score, truth):
     assert "batch.global=65" in file["invalid"][0]["reason"]
     assert file["rows_detail"][1]["error"] is None
     assert "1 row with an invalid plan" in report.text()
+
+
+def test_what_is_not_predicted_yet_is_named(score, truth):
+    both = f"step_time_s = {truth.step_time_s!r}, collective_time_s"
+    report = score(row("both", both, 1.0) + row("one", "collective_time_s", 1.0))
+    file = report.to_json()["files"][0]
+    assert (file["rows"], file["scored_rows"], file["invalid_rows"]) == (2, 1, 0)
+    assert "one: collective_time_s is not predicted yet" in report.text()
 
 
 def test_only_invalid_rows(score):

@@ -208,7 +208,7 @@ def test_faults_have_a_place(write, text, line, message):
         (
             TABLE + COLUMNS.replace("time_ms", "time"),
             CSV,
-            "score.toml:17:1: columns.time: rows.csv has no column 'time'; did you mean",
+            "score.toml:17:1: columns.time: rows.csv has no column 'time'; did you",
         ),
         (
             TABLE + COLUMNS.replace("batch.global", "batch.globe"),

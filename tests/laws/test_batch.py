@@ -12,13 +12,13 @@ from tests.laws.small_plans import plan
 
 NUM_PLANS = 60
 
-# What the closed forms leave out: a bottleneck stage is taken to run without gaps, a
-# transfer between neighbours to be as slow as the slowest.
-TIME_TOLERANCE = 0.02
+# What the closed forms leave out: the bottleneck stage is taken to run without gaps,
+# which matters for few micro-batches of unequal stages.
+WORST, MEDIAN = 0.06, 0.015
 
 
 def batch_plan(**choices):
-    """64 devices on which every split of 8 blocks and 16 heads is possible."""
+    """64 devices in nodes of 8: splits of 16 blocks, with several stages a node too."""
     return plan(
         tensor=8,
         data=8,
@@ -69,7 +69,10 @@ def test_batch_is_close_to_the_longest_path(schedule, recompute):
         {"parallelism.schedule": schedule}
     )
     (batch, path), (memory, exact) = compared(given_plan)
-    assert batch == pytest.approx(path, rel=TIME_TOLERANCE)
+    errors = np.abs(batch / path - 1)
+    assert max(errors) < WORST
+    assert np.median(errors) < MEDIAN
+    # Memory has no such excuse; only the order of its sums differs.
     assert memory == pytest.approx(exact, rel=1e-12)
 
 
@@ -89,8 +92,8 @@ def test_batch_prices_each_plan_as_if_alone():
         assert single.memory_peak[0] == together.memory_peak[position]
 
 
-def test_one_device_a_replica_is_exact():
-    # No pipeline and no overlap: nothing is left out.
+def test_without_a_pipeline_batch_is_exact():
+    # But for the host, which is waited for once a micro-batch.
     given_plan = batch_plan()
     splits = all_splits(given_plan)
     answer = predict_batch(given_plan, splits)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import asdict
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -50,7 +51,7 @@ def test_spans_of_a_stream_do_not_overlap(small, engine, is_folded):
     for span in timeline.spans:
         streams[span.rank, span.stream].append(span)
     for spans in streams.values():
-        for before, after in zip(spans, spans[1:], strict=False):
+        for before, after in pairwise(spans):
             assert before.start <= before.end <= after.start <= after.end
 
 

@@ -87,9 +87,7 @@ def test_joint_ops_start_with_the_last_rank(engine):
 
 @pytest.mark.parametrize("is_folded", [True, False])
 def test_the_event_engine_makes_one_timeout_per_op(monkeypatch, is_folded):
-    job = prepare(
-        plan(tensor=2, pipeline=2, data=2, overlap=True), is_folded=is_folded
-    )
+    job = prepare(plan(tensor=2, pipeline=2, data=2, overlap=True), is_folded=is_folded)
     made = []
 
     class Counted(simpy.Timeout):

@@ -1,5 +1,7 @@
 """The critical path: a chain that reaches from the start to the end of the step."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 
@@ -16,7 +18,7 @@ def test_the_critical_path_is_a_chain_without_gaps(small):
     path = [spans[id(op)] for op in critical_path(result)]
     assert path[0].start == 0
     assert path[-1].end == result.step_time_s
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in pairwise(path):
         assert after.start == before.end
 
 

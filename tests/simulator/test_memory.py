@@ -131,9 +131,9 @@ def test_every_activation_is_freed_by_the_end(small):
 @settings(derandomize=True, deadline=None, max_examples=60)
 def test_recomputation_never_needs_more_memory(small):
     held = {
-        recompute: memory(
-            prepare(small.replace({"parallelism.recompute": recompute}))
-        )[0].total
+        recompute: memory(prepare(small.replace({"parallelism.recompute": recompute})))[
+            0
+        ].total
         for recompute in ("none", "selective", "full")
     }
     assert held["selective"] <= held["none"]

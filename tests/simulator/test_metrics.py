@@ -16,7 +16,8 @@ def span(stream, start, end, *, rank=0, compute=None, communication=0.0):
     length = end - start - communication
     if stream != "compute":
         length, communication = 0.0, end - start
-    return Span(op, rank, start, end, length if compute is None else compute, communication)
+    busy = length if compute is None else compute
+    return Span(op, rank, start, end, busy, communication)
 
 
 def parts(step_time, *spans, roles=ONE):
@@ -83,7 +84,8 @@ def test_a_ledger_counts_each_group_once():
     sum_ = Message("sum", "all-reduce", "tensor", 8.0)
     gradients = Message("gradients", "all-reduce", "data", 16.0)
     send = Message("send", "send", "pipeline", 2.0)
-    body = Body("body", "forward", (Repeat((sum_, Repeat((sum_,), 2)), 3), gradients, send))
+    sums = Repeat((sum_, Repeat((sum_,), 2)), 3)
+    body = Body("body", "forward", (sums, gradients, send))
     ops = tuple(Op("op", (0,), "compute", body, (), host_waits=False) for _ in range(5))
     rows = ledger(Workload((Role(0, 0, 0, 8),), ops), tensor=4, data=2)
     # 8 devices: 2 groups of 4 tensor ranks, 4 groups of 2 replicas, 8 senders.

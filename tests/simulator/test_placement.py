@@ -25,8 +25,8 @@ def machine():
     return cluster, replace(job.profile, links=links)
 
 
-def ring(machine, axis, tensor, data, pipeline, pair=(0, 1)):
-    return group(axis, Degrees(tensor, data, pipeline), *machine, pair)
+def ring(machine, axis, *degrees, pair=(0, 1)):
+    return group(axis, Degrees(*degrees), *machine, pair)
 
 
 def test_tensor_ranks_in_a_node_use_its_fabric(machine):
@@ -86,8 +86,8 @@ def test_tied_embeddings_meet_over_first_and_last_stage(machine):
 @pytest.mark.parametrize("axis", ["tensor", "data", "pipeline", "embedding", "model"])
 def test_degrees_may_be_arrays(machine, axis):
     shapes = [(1, 16, 2), (2, 4, 4), (8, 2, 2), (4, 8, 1)]
-    columns = Degrees(*(np.array(column, float) for column in zip(*shapes, strict=True)))
-    many = group(axis, columns, *machine)
+    columns = (np.array(column, float) for column in zip(*shapes, strict=True))
+    many = group(axis, Degrees(*columns), *machine)
     for position, shape in enumerate(shapes):
         one = ring(machine, axis, *shape)
         for field in ("num_ranks", "start", "hop", "bandwidth", "transfer"):

@@ -9,6 +9,7 @@ from simulator.job import prepare
 from simulator.price import Price
 from simulator.workload import Body, HostTask, Message, Repeat
 from tests.laws.small_plans import plan
+from topologies.profile import UNITS
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,7 @@ def pricer():
     )
     profile = replace(
         job.profile,
-        matrix_efficiency=1.0,
-        memory_efficiency=1.0,
-        cache=0.0,
+        **{name: 1.0 for name in UNITS if name.endswith("_efficiency")},
         kernel_time=1.0,
         host_forward=2.0,
         host_backward=4.0,
@@ -53,8 +52,14 @@ def test_launches_are_paid_one_by_one(pricer):
 
 def test_a_matrix_product_cannot_beat_the_memory(pricer):
     work = matrix_work("product", rows=4, columns=4, inner=4, batch=1, element=1)
-    # Reads of 32 and, after them, writes of 16.
-    assert pricer.item(work, "forward").busy == pytest.approx(1 + 32 + 16)
+    # 3 matrices of 16 numbers of a byte; arithmetic takes next to nothing.
+    assert pricer.item(work, "forward").busy == pytest.approx(1 + 3 * 16)
+
+
+def test_a_matrix_product_cannot_beat_the_peak(pricer):
+    slow = replace(pricer, peak=2.0)
+    work = matrix_work("product", rows=64, columns=64, inner=64, batch=1, element=1)
+    assert slow.item(work, "forward").busy >= 1 + work.flop / 2.0
 
 
 def test_a_collective_takes_start_steps_and_bytes(pricer):

@@ -156,13 +156,13 @@ def test_nothing_is_in_flight_at_the_end():
 
 def test_1f1b_on_paper():
     assert dump_schedule(schedule("1f1b", 2, 3)) == (
-        "0F0,0F1,0B0,0F2,0B1,0B2\n"
-        "1F0,1B0,1F1,1B1,1F2,1B2\n"
+        "0F0,0F1,0B0,0F2,0B1,0B2\n1F0,1B0,1F1,1B1,1F2,1B2\n"
     )
 
 
 def test_gpipe_on_paper():
-    assert dump_schedule(schedule("gpipe", 2, 2)) == "0F0,0F1,0B0,0B1\n1F0,1F1,1B0,1B1\n"
+    text = dump_schedule(schedule("gpipe", 2, 2))
+    assert text == "0F0,0F1,0B0,0B1\n1F0,1F1,1B0,1B1\n"
 
 
 def test_interleaved_on_paper():

@@ -12,7 +12,7 @@ from models.model import Layer, Model
 from models.work import Share
 from simulator.engines.batch.splits import Splits, broadcasting, gathered
 from simulator.lowering.formats import element_bytes
-from simulator.lowering.passes import layer_passes
+from simulator.lowering.staged import plan_passes
 from simulator.lowering.stages import layer_parameters
 from simulator.memory import kept_bytes
 from simulator.placement import Degrees
@@ -59,7 +59,7 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
     def priced(role: str) -> tuple[Price, Price]:
         forward = backward = NOTHING
         for layer in _parts(model, role):
-            passes = layer_passes(layer, share, recompute)
+            passes = plan_passes(plan, layer, share)
             forward = forward.then(pricer.items(passes.forward, "forward"))
             backward = pricer.items(passes.backward, "backward").then(backward)
         return _spread(forward, index), _spread(backward, index)

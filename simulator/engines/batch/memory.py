@@ -29,10 +29,14 @@ def peak_memory(context: Context) -> Bytes:
     is_single = pipeline == 1
     first_chunk = where(chunks > 1, minimum(microbatches, 2 * pipeline), depth)
     first = in_flight * blocks + first_chunk * embedding
-    first = first + where(is_single, head, 0.0)
-    ending = where(chunks > 1, (chunks - 1) * pipeline + 1, 1.0)
-    last = minimum(ending, microbatches * chunks) * blocks + head
-    last = last + where(is_single, embedding, 0.0)
+    # The last rank turns round at once, but for GPipe and a single round of chunks.
+    is_all_first = (chunks > 1) & (microbatches == pipeline)
+    if plan.parallelism.schedule == "gpipe":
+        is_all_first = is_all_first | (chunks == 1)
+    ending = where(is_all_first, microbatches * chunks, (chunks - 1) * pipeline + 1)
+    heads = where(is_all_first, microbatches, 1.0) * head
+    first = first + where(is_single, heads, 0.0)
+    last = minimum(ending, microbatches * chunks) * blocks + heads
     parameters = context.parameters()
     peak = maximum(
         per_parameter * parameters[0] + first, per_parameter * parameters[1] + last

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import cast
 
-from simulator.costs.elementwise import maximum, where
+from simulator.costs.elementwise import floor, maximum, minimum, where
 from simulator.engines.batch.context import Context
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.passes import gather_received
 from simulator.price import NOTHING, Price
 from simulator.workload import HostTask, Message
-from topologies.units import Bytes, Seconds
+from topologies.units import Bytes, Count, Seconds
 
 
 def passes_time(context: Context) -> float:
@@ -37,23 +37,23 @@ def passes_time(context: Context) -> float:
     }
     single = whole_forward.then(layers.head[0]).then(layers.head[1])
     single = single.then(whole_backward)
-    send = _send_time(context)
+    near, far, all_sends = _send_times(context)
     is_gpipe = context.plan.parallelism.schedule == "gpipe"
     directions = (
         [_issued(forward), _issued(backward)]
         if is_gpipe
         else [_added(_issued(forward), _issued(backward))]
     )
-    num_sends = 1 if is_gpipe else 2
+    num_sends, sends = (1, far) if is_gpipe else (2, far + near)
     total = 0.0
     for stage in directions:
-        others = (chunks - 1) * stage["middle"] + num_sends * chunks * send
-        ends = maximum(stage["first"], stage["last"]) - send
+        others = (chunks - 1) * stage["middle"] + chunks * sends
+        ends = maximum(stage["first"], stage["last"]) - far
         middle = where(pipeline > 2, stage["middle"], 0.0)
         bottleneck = others + maximum(ends, middle)
         fill = stage["first"] + stage["last"] + (pipeline - 2) * stage["middle"]
-        drain = (pipeline - 1) * num_sends * send
-        again = (chunks - 1) * (stage["middle"] + num_sends * send)
+        drain = num_sends * all_sends
+        again = (chunks - 1) * (stage["middle"] + sends)
         total = total + (microbatches - 1) * bottleneck + again + fill + drain
     return where(pipeline > 1, total, microbatches * single.issued)
 
@@ -66,14 +66,24 @@ def _added(one: dict[str, Seconds], other: dict[str, Seconds]) -> dict[str, Seco
     return {name: time + other[name] for name, time in one.items()}
 
 
-def _send_time(context: Context) -> Seconds:
-    """Return the time of one transfer between stages; far ones where any is far."""
-    splits = context.splits
+def _send_times(context: Context) -> tuple[Seconds, Seconds, Seconds]:
+    """Return the time of the fastest transfer, the slowest, and one over each boundary.
+
+    Where a node holds several stages, only the boundaries between nodes are far.
+    """
+    splits, pricer = context.splits, context.pricer
     size = _boundary_bytes(context) / splits.tensor
     last = splits.pipeline - 1
-    pair = cast("tuple[int, int]", (last - 1, last))
-    message = Message("send", "send", "pipeline", size, pair)
-    return context.pricer.item(message, "message").issued
+
+    def send(receiver: Count) -> Seconds:
+        pair = cast("tuple[int, int]", (0, receiver))
+        message = Message("send", "send", "pipeline", size, pair)
+        return pricer.item(message, "message").issued
+
+    replica = splits.tensor * splits.data
+    num_far = minimum(last, floor(last * replica / pricer.cluster.devices_per_node))
+    near, far = send(1), send(last)
+    return near, far, num_far * far + (last - num_far) * near
 
 
 def _received(context: Context) -> Price:

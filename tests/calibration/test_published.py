@@ -1,0 +1,68 @@
+"""Golden: the errors on the committed measurements stay as small as they are.
+
+The bounds are a quarter or more above what was reached when they were set, and may be
+tightened by anyone. They are on rows that no constant was fitted on; that is not
+blind, because the model's form was chosen by people who saw these errors. SC21 and
+Korthikanti cannot both be met: the same two models on the same machine are 8 to 10 %
+apart between them. Krizhevsky's K20 has no fitted profile, and its bound is only there
+to notice a change.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from calibration.score import score_files
+
+FOLDER = Path(__file__).parents[2] / "calibration" / "published"
+
+BOUNDS = {  # rows outside the fit, MAPE and size of the bias
+    "vtrain-a100-multi": (24, 0.085, 0.04),
+    "vtrain-a100-single": (160, 0.07, 0.02),
+    "megatron-sc21-table1": (10, 0.08, 0.06),
+    "korthikanti-table5": (8, 0.05, 0.05),
+    "krizhevsky-2014": (1, 0.55, 0.55),
+}
+
+
+@pytest.fixture(scope="module")
+def scores():
+    report = score_files([FOLDER])
+    return {Path(score.file.path).stem: score for score in report.files}
+
+
+def test_every_file_has_a_bound(scores):
+    assert scores.keys() == BOUNDS.keys()
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_errors_stay_small(scores, name):
+    rows, mape, bias = BOUNDS[name]
+    errors = scores[name].errors
+    assert errors.rows == rows
+    assert errors.mape <= mape
+    assert abs(errors.bias) <= bias
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_every_row_has_a_valid_plan(scores, name):
+    assert scores[name].invalid == []
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_no_row_that_ran_is_said_not_to_fit(scores, name):
+    assert [score.row.id for score in scores[name].too_large] == []
+
+
+@pytest.mark.parametrize("name", ["vtrain-a100-multi", "vtrain-a100-single"])
+def test_published_simulators_are_beaten(scores, name):
+    ours = scores[name].errors.mape
+    others = {b.baseline.name: b.mape for b in scores[name].baselines}
+    assert others.keys() == {"vTrain, published", "Calculon, stock", "constant MFU"}
+    assert all(ours < mape for mape in others.values())
+
+
+def test_fitting_did_not_memorize(scores):
+    for name in ("vtrain-a100-multi", "vtrain-a100-single"):
+        score = scores[name]
+        assert score.errors.mape <= 1.5 * score.fit_errors.mape
