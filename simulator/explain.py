@@ -18,6 +18,7 @@ from simulator.costs.messages import (
     ring_all_reduce_time,
     ring_gather_time,
     transfer_time,
+    tree_all_reduce_time,
 )
 from simulator.engines.graph import build_graph
 from simulator.result import Result
@@ -86,11 +87,9 @@ def contributions(result: Result) -> list[Contribution]:
         waiting += duration[id(op)] - float(result.job.prices[op.body].busy)
     for body, count in counts.items():
         for item, repeats in _leaves(body.items, 1.0):
-            if isinstance(item, HostTask):
-                continue
-            time = count * repeats * _time(result, item, body.phase)
-            times[item.name] += time
-            priced_by[item.name] = _formula(item)
+            for leaf, time in _timed(result, item, body.phase):
+                times[leaf.name] += count * repeats * time
+                priced_by[leaf.name] = _formula(leaf)
     times["host issues kernels"] += waiting
     priced_by["host issues kernels"] = None
     return [
@@ -123,14 +122,27 @@ def explain(result: Result, *, num_shown: int = 12) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _leaves(items: tuple[Item, ...], count: float) -> Iterator[tuple[Leaf, float]]:
+def _leaves(
+    items: tuple[Item, ...], count: float
+) -> Iterator[tuple[Leaf | Beside, float]]:
     for item in items:
         if isinstance(item, Repeat):
             yield from _leaves(item.items, count * item.count)
-        elif isinstance(item, Beside):
-            yield from _leaves(item.works, count)
         else:
             yield item, count
+
+
+def _timed(
+    result: Result, item: Leaf | Beside, phase: Phase
+) -> Iterator[tuple[Work | Message, Seconds]]:
+    """Yield what takes device time; of a message beside kernels, what outlasts them."""
+    if isinstance(item, Beside):
+        works = [(work, _time(result, work, phase)) for work in item.works]
+        yield from works
+        rest = _time(result, item.message, phase) - sum(time for _, time in works)
+        yield item.message, max(rest, 0.0)
+    elif not isinstance(item, HostTask):
+        yield item, _time(result, item, phase)
 
 
 def _time(result: Result, item: Item, phase: Phase) -> Seconds:
@@ -143,6 +155,8 @@ def _formula(item: Work | Message) -> Callable[..., Seconds]:
         return matrix_time if item.kind == "matrix" else memory_time
     if item.pattern == "send":
         return transfer_time
+    if item.axis == "model":
+        return tree_all_reduce_time
     return ring_all_reduce_time if item.pattern == "all-reduce" else ring_gather_time
 
 

@@ -40,7 +40,13 @@ def cost_functions():
     ]
 
 
-PRICES = [price.kernel, price.message, price.Price.then, price.Price.repeat]
+PRICES = [
+    price.kernel,
+    price.message,
+    price.Price.then,
+    price.Price.beside,
+    price.Price.repeat,
+]
 FORMULAS = [*cost_functions(), *PRICES]
 
 amounts = st.integers(1, 1 << 20).map(float)

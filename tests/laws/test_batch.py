@@ -13,8 +13,8 @@ from tests.laws.small_plans import plan
 NUM_PLANS = 60
 
 # What the closed forms leave out: the bottleneck stage is taken to run without gaps,
-# which matters for few micro-batches of unequal stages.
-WORST, MEDIAN = 0.06, 0.015
+# which matters for few micro-batches of unequal stages, and buckets to fill it.
+WORST, MEDIAN = 0.08, 0.015
 
 
 def batch_plan(**choices):
@@ -62,12 +62,21 @@ def compared(given_plan):
     return np.array(times).T, np.array(peaks).T
 
 
-@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
-@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
-def test_batch_is_close_to_the_longest_path(schedule, recompute):
-    given_plan = batch_plan(recompute=recompute).replace(
-        {"parallelism.schedule": schedule}
-    )
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": "gpipe", "recompute": "none"},
+        {"schedule": "gpipe", "recompute": "full"},
+        {"recompute": "none"},
+        {"recompute": "selective"},
+        {"recompute": "full"},
+        {"overlap": True, "bucket": "25 MB"},
+        {"overlap_tensor": True},
+    ],
+    ids=str,
+)
+def test_batch_is_close_to_the_longest_path(options):
+    given_plan = batch_plan(**options)
     (batch, path), (memory, exact) = compared(given_plan)
     errors = np.abs(batch / path - 1)
     assert max(errors) < WORST

@@ -18,8 +18,13 @@ def assert_folding_changes_nothing(given_plan):
     one, other = run(folded, "event"), run(unfolded, "event")
     # Kernels priced together and one by one are summed in another order.
     assert other.step_time == pytest.approx(one.step_time, rel=1e-9)
-    parts = asdict(breakdown(other))
-    for part, seconds in asdict(breakdown(one)).items():
+    parts, expected = asdict(breakdown(other)), asdict(breakdown(one))
+    if mesh.overlap_tensor:
+        # Where the host is late, a folded pass cannot say whether the message beside
+        # its kernels was hidden by them or by the host: only their sum is known.
+        for each in (parts, expected):
+            each["exposed_communication_s"] += each.pop("host_s")
+    for part, seconds in expected.items():
         assert parts[part] == pytest.approx(seconds, abs=1e-9 * one.step_time), part
     assert ledger(unfolded.workload, mesh.tensor, mesh.data) == ledger(
         folded.workload, mesh.tensor, mesh.data

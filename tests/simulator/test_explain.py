@@ -47,3 +47,13 @@ def test_explain_numbers_its_notes_and_sums_what_it_leaves_out():
     assert text.startswith("critical path, longest first\n")
     assert "[1]" in text
     assert " others" in text
+
+
+def test_a_message_is_explained_by_the_formula_that_priced_it():
+    parts = {
+        part.name: part.formula
+        for part in contributions(simulate(plan(tensor=2, pipeline=2, data=2)))
+    }
+    assert parts["gradient norm"].startswith("T = 2 ⌈log₂ n⌉ α")
+    assert parts["gradients"].startswith("T = 2 (n - 1) α")
+    assert parts["send F"] == "T = α + S / bandwidth"

@@ -85,6 +85,22 @@ def test_parts_of_busy_add_up(price):
     assert price.issued <= (price.busy + price.host) * (1 + 1e-12)
 
 
+@given(items, runs, times, times)
+@settings(derandomize=True, deadline=None)
+def test_beside_is_two_streams_that_start_and_end_together(
+    sent, run, device_ready, host_start
+):
+    # The host issues the message, then the kernels; each stream waits for its own
+    # kernels only, and what follows for both.
+    together = message(*sent[1:]).beside(in_a_row(price_of(item) for item in run))
+    message_end, host = naive([sent], device_ready, host_start)
+    works_end, host = naive(run, device_ready, host)
+    end = max(device_ready + together.busy, host_start + together.issued)
+    assert end == pytest.approx(max(message_end, works_end), rel=1e-9)
+    assert host_start + together.host == pytest.approx(host, rel=1e-9)
+    assert together.compute + together.communication == pytest.approx(together.busy)
+
+
 def test_a_kernel_on_paper():
     # Two kernels of 5 s, issued in 1 s each: the device starts after 1 s, ends at 11.
     # Two of 1 s issued in 5 s each: the second is issued at 10, ends at 11.
