@@ -8,6 +8,8 @@ live inside one layer, which is therefore the finest place to cut a pipeline.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,11 +99,16 @@ class Model:
 
     def forward_flop(self) -> float:
         """Return the FLOP of the forward pass of one sample [FLOP]."""
-        return sum(layer.forward_flop() for layer in self.layers)
+        return self._summed(Layer.forward_flop)
 
     def backward_flop(self) -> float:
         """Return the FLOP of the backward pass of one sample [FLOP]."""
-        return sum(layer.backward_flop() for layer in self.layers)
+        return self._summed(Layer.backward_flop)
+
+    def _summed(self, flop: Callable[[Layer], float]) -> float:
+        """Return the sum over layers, equal ones computed once."""
+        counts = Counter(self.layers)
+        return sum(count * flop(layer) for layer, count in counts.items())
 
 
 def works(layer: Layer, share: Share, direction: str) -> tuple[Work, ...]:

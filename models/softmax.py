@@ -19,8 +19,9 @@ _ROWS_PER_BLOCK = 4
 _LONGEST_ROW = 2048
 _SHORT_ROW = 1024
 
-# Bytes a score, at two bytes a number. The fused forward reads the scores (half of them below a causal mask)
-# and writes all probabilities; backward reads probabilities and gradient, writes one.
+# Bytes a score, at two bytes a number. The fused forward reads the scores (only half
+# of them under a causal mask) and writes all probabilities; backward reads
+# probabilities and gradient, writes one.
 # Unfused: scale (4), mask (5), to fp32 (6), softmax (8), back (3, rounded) in forward;
 # its backward repeats all but the mask in reverse.
 _FUSED = {"causal": 3.0, "full": 4.0, "backward": 6.0}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from platform import python_version
+import sys
 
 from simulator.engines.graph import build_graph, raise_deadlock
 from simulator.engines.longest_path import longest_path
@@ -13,6 +12,7 @@ from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
 from simulator.result import ENGINES, Engine, Result
 from simulator.timeline import Timeline, timeline
+from simulator.version import VERSION
 from topologies.profile import Profile
 from topologies.units import Ratio
 
@@ -98,13 +98,9 @@ def model_flop_utilization(job: Job, step_time: float) -> Ratio:
 
 def provenance(plan: Plan, job: Job, seed: int) -> dict[str, str | int]:
     """Return what is needed to make the same prediction again."""
-    try:
-        own = version("rehearsal")
-    except PackageNotFoundError:
-        own = "unknown"
     return {
-        "rehearsal": own,
-        "python": python_version(),
+        "rehearsal": VERSION,
+        "python": sys.version.split()[0],
         "plan_sha256": plan.content_hash,
         "profile": job.profile.name,
         "seed": seed,

@@ -10,6 +10,7 @@ Every body imports what it needs when it runs, so that `--help` stays instant.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -73,9 +74,9 @@ def _is_file_name(word: str) -> bool:
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        from simulator.version import VERSION
 
-        click.echo(f"simulate {version('rehearsal')}")
+        click.echo(f"simulate {VERSION}")
         ctx.exit()
 
 
@@ -316,7 +317,9 @@ def _ranges(over: Sequence[str]) -> dict[str, list[Any]]:
 
 
 @cli.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=_FILE)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @_json_option
 @click.option("--rows", is_flag=True, help="List every row, not only the summary.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -330,6 +333,8 @@ def score(files: Sequence[Path], as_json: bool, rows: bool, debug: bool) -> None
         _print_json(report.to_json())
     else:
         click.echo(report.text())
+    if report.is_interrupted:
+        raise KeyboardInterrupt
 
 
 @cli.command(name="list")
@@ -370,6 +375,10 @@ def _writing(path: Path) -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Pydantic would look through every installed package for plugins: 20 ms.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    # Hundreds of thousands of ops, none of them garbage, are not worth looking through.
+    gc.set_threshold(200_000, 50, 50)
     code = _run(words)
     try:
         sys.stdout.flush()
@@ -404,13 +413,13 @@ def _explained(error: Exception, words: Sequence[str]) -> int:
     if isinstance(error, RehearsalError):
         click.echo(str(error), err=True)
         return error.exit_code
-    from importlib.metadata import version
+    from simulator.version import VERSION
 
     command = " ".join(["simulate", *words])
     click.echo(
         f"internal error: {type(error).__name__}: {error}\n"
         f"Please report it with this command and version: {command} "
-        f"({version('rehearsal')}); --debug shows the traceback",
+        f"({VERSION}); --debug shows the traceback",
         err=True,
     )
     return RehearsalError.exit_code

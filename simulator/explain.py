@@ -7,7 +7,6 @@ to the formula that priced it and to that formula's source.
 
 from __future__ import annotations
 
-import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,11 +84,10 @@ def contributions(result: Result) -> list[Contribution]:
     for op in critical_path(result):
         counts[op.body] += 1
         waiting += duration[id(op)] - float(result.job.prices[op.body].busy)
-    for body, count in counts.items():
-        for item, repeats in _leaves(body.items, 1.0):
-            for leaf, time in _timed(result, item, body.phase):
-                times[leaf.name] += count * repeats * time
-                priced_by[leaf.name] = _formula(leaf)
+    for item, phase, count in _totals(counts):
+        for leaf, time in _timed(result, item, phase):
+            times[leaf.name] += count * time
+            priced_by[leaf.name] = _formula(leaf)
     times["host issues kernels"] += waiting
     priced_by["host issues kernels"] = None
     return [
@@ -105,21 +103,39 @@ def explain(result: Result, *, num_shown: int = 12) -> str:
     """Return the largest contributions as text, with formula and source."""
     lines = ["critical path, longest first"]
     parts = contributions(result)
-    notes: list[str] = []
-    for part in parts[:num_shown]:
-        note = f"{part.formula}  [{part.source}]"
-        if note not in notes:
-            notes.append(note)
+    marks, notes = footnotes(parts[:num_shown])
+    for part, mark in zip(parts, marks, strict=False):
         time = format_quantity(part.time, "s")
-        mark = f"[{notes.index(note) + 1}]"
         lines.append(f"  {time:>10}  {part.share:6.1%}  {part.name} {mark}")
     rest = sum(part.time for part in parts[num_shown:])
     if rest:
         share = rest / result.step_time_s
         time = format_quantity(rest, "s")
         lines.append(f"  {time:>10}  {share:6.1%}  {len(parts) - num_shown} others")
-    lines += [f"  [{number}] {note}" for number, note in enumerate(notes, 1)]
+    lines += [f"  {note}" for note in notes]
     return "\n".join(lines) + "\n"
+
+
+def footnotes(parts: list[Contribution]) -> tuple[list[str], list[str]]:
+    """Return a mark such as `[1]` for each part, and the marked formulas, each once."""
+    formulas = [f"{part.formula}  [{part.source}]" for part in parts]
+    distinct = list(dict.fromkeys(formulas))
+    marks = [f"[{distinct.index(formula) + 1}]" for formula in formulas]
+    return marks, [f"[{number}] {text}" for number, text in enumerate(distinct, 1)]
+
+
+def _totals(
+    bodies: dict[Body, int],
+) -> Iterator[tuple[Leaf | Beside, Phase, float]]:
+    """Yield every distinct item of some bodies with how often it runs in all."""
+    totals: dict[tuple[int, Phase], float] = defaultdict(float)
+    items: dict[int, Leaf | Beside] = {}
+    for body, count in bodies.items():
+        for item, repeats in _leaves(body.items, float(count)):
+            items[id(item)] = item
+            totals[id(item), body.phase] += repeats
+    for (key, phase), total in totals.items():
+        yield items[key], phase, total
 
 
 def _leaves(
@@ -139,7 +155,9 @@ def _timed(
     if isinstance(item, Beside):
         works = [(work, _time(result, work, phase)) for work in item.works]
         yield from works
-        rest = _time(result, item.message, phase) - sum(time for _, time in works)
+        rest = _time(result, item.message, phase) - sum(
+            (time for _, time in works), 0.0
+        )
         yield item.message, max(rest, 0.0)
     elif not isinstance(item, HostTask):
         yield item, _time(result, item, phase)
@@ -164,9 +182,8 @@ def _documented(function: Callable[..., Seconds] | None) -> tuple[str, str]:
     """Return the formula and the source in a cost function's docstring."""
     if function is None:
         return "the device waits for its host", "simulator.price"
-    text = inspect.getdoc(function) or ""
-    paragraphs = text.split("\n\n")
-    source = next(p for p in paragraphs if p.startswith("Source:"))
+    paragraphs = [part.strip() for part in (function.__doc__ or "").split("\n\n")]
+    source = next(part for part in paragraphs if part.startswith("Source:"))
     return (
         " ".join(paragraphs[1].split()),
         " ".join(source.removeprefix("Source:").split()).rstrip("."),

@@ -8,7 +8,7 @@ The way of a number: the plan's device, links and profile are gathered once in a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.work import Work
 from simulator.costs.compute import matrix_time, memory_time
@@ -42,6 +42,9 @@ class Pricer:
     profile: Profile
     peak: FlopPerSecond
     degrees: Degrees
+    _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def body(self, body: Body) -> Price:
         """Return the price of a body on one rank."""
@@ -57,7 +60,7 @@ class Pricer:
     def item(self, item: Item, phase: Phase) -> Price:
         """Return the price of one kernel, message, host task or repetition."""
         if isinstance(item, Repeat):
-            return self.items(item.items, item.phase or phase).repeat(item.count)
+            return self._once(item.items, item.phase or phase).repeat(item.count)
         if isinstance(item, Beside):
             works = self.items(item.works, phase)
             return self.item(item.message, phase).beside(works)
@@ -68,6 +71,17 @@ class Pricer:
             time = self.profile.host_pass if is_pass else self.profile.host_step
             return Price(0.0, time, time, 0.0, 0.0)
         return kernel(self.kernel_time(item), self.kernel_host_time(item, phase))
+
+    def _once(self, items: tuple[Item, ...], phase: Phase) -> Price:
+        """Return the price of items that recur, such as a block's in every stage.
+
+        Remembered by identity; the items are kept with it, so that none can take the
+        place of another.
+        """
+        key = (id(items), phase)
+        if key not in self._repeated:
+            self._repeated[key] = (items, self.items(items, phase))
+        return self._repeated[key][1]
 
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel, or of the several that `work` names."""

@@ -1,10 +1,10 @@
-"""The report a person reads: the answer first, then where it goes and how sure it is."""
+"""The report a person reads: the answer, where it goes, and how sure it is."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-from simulator.explain import contributions
+from simulator.explain import contributions, footnotes
 from simulator.result import Result
 from topologies.units import format_memory, format_quantity
 
@@ -41,39 +41,42 @@ def text_report(result: Result, *, num_contributions: int = 5) -> str:
 
 
 def _heading(result: Result) -> str:
-    plan, mesh, cluster = (
-        result.job.plan,
-        result.job.plan.parallelism,
-        result.job.cluster,
-    )
+    plan, cluster = result.job.plan, result.job.cluster
+    mesh = plan.parallelism
     devices = "device" if result.world_size == 1 else "devices"
-    title = plan.title or result.job.model.name
-    schedule = f", {mesh.schedule}" if mesh.pipeline > 1 else ""
-    chunks = f" x {mesh.virtual_stages} chunks" if mesh.virtual_stages > 1 else ""
-    sequence = " (with sequence)" if mesh.sequence else ""
+    nodes = f"{cluster.num_nodes} x {cluster.devices_per_node} {cluster.device.name}"
+    axes = [
+        f"tensor {mesh.tensor}" + (" (with sequence)" if mesh.sequence else ""),
+        f"pipeline {mesh.pipeline}",
+        f"data {mesh.data}",
+    ]
+    if mesh.virtual_stages > 1:
+        axes[1] += f" of {mesh.virtual_stages} chunks"
+    details = [
+        " x ".join(axes),
+        *([mesh.schedule] if mesh.pipeline > 1 else []),
+        f"{plan.num_microbatches} micro-batches of {plan.batch.micro}",
+        f"recompute {mesh.recompute}",
+        plan.training.precision,
+    ]
     return "\n".join(
         [
-            title,
-            f"  {result.job.model.name} on {result.world_size} {devices}: "
-            f"{cluster.num_nodes} x {cluster.devices_per_node} {cluster.device.name}",
-            f"  tensor {mesh.tensor}{sequence} x pipeline {mesh.pipeline}{chunks} x "
-            f"data {mesh.data}{schedule}, {plan.num_microbatches} micro-batches of "
-            f"{plan.batch.micro}, recompute {mesh.recompute}, {plan.training.precision}",
+            plan.title or result.job.model.name,
+            f"  {result.job.model.name} on {result.world_size} {devices}: {nodes}",
+            "  " + ", ".join(details),
         ]
     )
 
 
 def _answer(result: Result) -> str:
     low, high = (format_quantity(bound, "s") for bound in result.interval_s)
+    time = format_quantity(result.step_time_s, "s")
+    throughput = f"{result.samples_per_s:,.4g} samples/s"
+    if result.job.model.tokens_per_sample > 1:
+        throughput += f", {result.tokens_per_s:,.0f} tokens/s"
     lines = [
-        f"  step time    {format_quantity(result.step_time_s, 's')}"
-        f"   ({low} … {high} in nine of ten cases)",
-        f"  throughput   {result.samples_per_s:,.4g} samples/s"
-        + (
-            f", {result.tokens_per_s:,.0f} tokens/s"
-            if result.job.model.tokens_per_sample > 1
-            else ""
-        ),
+        f"  step time    {time}   ({low} … {high} in nine of ten cases)",
+        f"  throughput   {throughput}",
         f"  MFU          {result.mfu:.1%}{_convention(result)}",
     ]
     if result.status == "out_of_memory":
@@ -105,10 +108,8 @@ def _memory(result: Result) -> str:
     where = ""
     if result.job.plan.parallelism.pipeline > 1:
         where = f" (pipeline rank {result.memory_rank})"
-    lines = [
-        f"  memory of the fullest device{where}: "
-        f"{format_memory(result.memory_peak_bytes)} of {format_memory(capacity)}"
-    ]
+    used, whole = format_memory(result.memory_peak_bytes), format_memory(capacity)
+    lines = [f"  memory of the fullest device{where}: {used} of {whole}"]
     for key, size in asdict(result.memory).items():
         if size:
             share = size / capacity
@@ -119,19 +120,14 @@ def _memory(result: Result) -> str:
 
 
 def _contributions(result: Result, num_shown: int) -> str:
-    lines = [
-        "  largest contributions to the critical path"
-        " (F forward, I and W gradients of inputs and weights)"
-    ]
-    notes: list[str] = []
-    for part in contributions(result)[:num_shown]:
-        note = f"{part.formula}  [{part.source}]"
-        if note not in notes:
-            notes.append(note)
+    legend = "(F forward, I and W gradients of inputs and weights)"
+    lines = [f"  largest contributions to the critical path {legend}"]
+    parts = contributions(result)[:num_shown]
+    marks, notes = footnotes(parts)
+    for part, mark in zip(parts, marks, strict=True):
         time = format_quantity(part.time, "s")
-        mark = f"[{notes.index(note) + 1}]"
         lines.append(f"    {part.name:<25}{time:>9}{part.share:>8.1%}  {mark}")
-    lines += [f"    [{number}] {note}" for number, note in enumerate(notes, 1)]
+    lines += [f"    {note}" for note in notes]
     return "\n".join(lines)
 
 

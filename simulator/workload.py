@@ -162,7 +162,7 @@ class Workload:
 def flatten(
     items: tuple[Item, ...], phase: Phase
 ) -> Iterator[tuple[Leaf | Beside, Phase]]:
-    """Yield the parts of `items` in order, repetitions written out, each with its phase."""
+    """Yield the parts of `items`, repetitions written out, each with its phase."""
     for item in items:
         if isinstance(item, Repeat):
             for _ in range(int(item.count)):

@@ -119,11 +119,10 @@ def matrix_time(  # noqa: PLR0913 - dimensions, bytes and the device
 ) -> Seconds:
     """Return the time of a batched product with the best tile and inner split.
 
-    T = max(S / bandwidth, min over tiles and splits j of
-        (tiled time of k / j, j times as many) + (j > 1) (2 j + 2) S / bandwidth · share)
+    T = max(S / bandwidth, min over tiles and splits of (tiled time + summing time))
 
-    With an inner split in j parts, j tiles share an output and 2 j + 2 passes over the
-    output's share of S sum them.
+    With the inner dimension split in j parts there are j times as many tiles of k / j;
+    summing their outputs takes 2 j + 2 passes over the output's share of S.
 
     Args:
         rows, columns, inner, batch: m, n, k and how many products [1].

@@ -11,53 +11,71 @@ from simulator.engines.graph import Graph, Times
 
 def longest_path(graph: Graph) -> Times:
     """Return ready and end times of every op; an op that cannot run ends at -1."""
-    busy, issued, host = graph.busy, graph.issued, graph.host
-    successors, host_waits = graph.successors, graph.host_waits
-    ranks = graph.ranks
-    missing = [
-        before + len(on) for before, on in zip(graph.num_before, ranks, strict=True)
-    ]
-    ready = [0.0] * len(busy)
-    host_start = [0.0] * len(busy)
-    end = [-1.0] * len(busy)
-    host_free = [0.0] * len(graph.programs)
-    place = [0] * len(graph.programs)
-    work: list[int] = []
-
-    def issue(rank: int) -> None:
-        """Let a host run ahead up to the first op that it must wait for."""
-        program = graph.programs[rank]
-        while place[rank] < len(program):
-            index = program[place[rank]]
-            missing[index] -= 1
-            if missing[index] == 0:
-                work.append(index)
-            if host_waits[index]:
-                return
-            host_start[index] = max(host_start[index], host_free[rank])
-            host_free[rank] += host[index]
-            place[rank] += 1
-
+    walk = _Walk(graph)
     for rank in range(len(graph.programs)):
-        issue(rank)
-    while work:
-        index = work.pop()
+        walk.issue(rank)
+    while walk.work:
+        walk.visit(walk.work.pop())
+    return Times(walk.ready, walk.end)
+
+
+class _Walk:
+    """What is known so far; `work` holds the ops whose ends can be computed next."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.work: list[int] = []
+        self.missing = [
+            before + len(on)
+            for before, on in zip(graph.num_before, graph.ranks, strict=True)
+        ]
+        self.ready = [0.0] * len(graph.busy)
+        self.end = [-1.0] * len(graph.busy)
+        self.host_start = [0.0] * len(graph.busy)
+        self.host_free = [0.0] * len(graph.programs)
+        self.place = [0] * len(graph.programs)
+
+    def issue(self, rank: int) -> None:
+        """Let a host run ahead up to the first op that it must wait for."""
+        graph = self.graph
+        program = graph.programs[rank]
+        while self.place[rank] < len(program):
+            index = program[self.place[rank]]
+            self.count_down(index)
+            if graph.host_waits[index]:
+                return
+            host_free = self.host_free[rank]
+            self.host_start[index] = max(self.host_start[index], host_free)
+            self.host_free[rank] = host_free + graph.host[index]
+            self.place[rank] += 1
+
+    def visit(self, index: int) -> None:
+        """Compute an op's end and tell whatever waits for it."""
+        graph, ready = self.graph, self.ready
         begin = ready[index]
-        if host_waits[index]:
-            host_begin = max(begin, *(host_free[rank] for rank in ranks[index]))
-            for rank in ranks[index]:
-                host_free[rank] = host_begin + host[index]
-                place[rank] += 1
-        else:
-            host_begin = host_start[index]
-        finish = max(begin + busy[index], host_begin + issued[index])
-        end[index] = finish
-        for other in successors[index]:
+        host_begin = self.host_start[index]
+        if graph.host_waits[index]:
+            host_begin = self.wait(index, begin)
+        finish = max(begin + graph.busy[index], host_begin + graph.issued[index])
+        self.end[index] = finish
+        for other in graph.successors[index]:
             ready[other] = max(ready[other], finish)
-            missing[other] -= 1
-            if missing[other] == 0:
-                work.append(other)
-        if host_waits[index]:
-            for rank in ranks[index]:
-                issue(rank)
-    return Times(ready, end)
+            self.count_down(other)
+        if graph.host_waits[index]:
+            for rank in graph.ranks[index]:
+                self.issue(rank)
+
+    def wait(self, index: int, begin: float) -> float:
+        """Return when the hosts of a blocking op start it, once all have arrived."""
+        ranks = self.graph.ranks[index]
+        host_begin = max(begin, *(self.host_free[rank] for rank in ranks))
+        for rank in ranks:
+            self.host_free[rank] = host_begin + self.graph.host[index]
+            self.place[rank] += 1
+        return host_begin
+
+    def count_down(self, index: int) -> None:
+        """Note that one thing which an op waits for is known."""
+        self.missing[index] -= 1
+        if self.missing[index] == 0:
+            self.work.append(index)

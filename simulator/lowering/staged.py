@@ -42,11 +42,10 @@ def lower_stages(plan: Plan, model: Model) -> tuple[LoweredStage, ...]:
     share = make_share(plan)
     num_stages = plan.parallelism.pipeline * plan.parallelism.virtual_stages
     gradient = element_bytes(plan.training.gradient_precision)
+    known = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
     lowered = []
     for stage in cut(model, num_stages):
-        passes = tuple(
-            (plan_passes(plan, layer, share), count) for layer, count in stage.runs()
-        )
+        passes = tuple((known[layer], count) for layer, count in stage.runs())
         parameters = sum(
             layer_parameters(layer, tensor, is_tied_copy=num_stages > 1)
             for layer in stage.layers

@@ -9,6 +9,7 @@ test compares. What breaks the symmetry (noise, stragglers, faults) needs it.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -81,11 +82,8 @@ def unfold(workload: Workload, *, tensor: int, data: int) -> Workload:
         finals.append(latest)
     for piece in pieces:
         if piece.is_first:
-            for other in workload.ops[piece.folded].after:
-                replicas = {rank % mesh.size for rank in piece.ranks}
-                for rank, indices in finals[other].items():
-                    if rank % mesh.size in replicas:
-                        piece.after |= indices
+            befores = (finals[other] for other in workload.ops[piece.folded].after)
+            piece.after |= mesh.same_replicas(piece.ranks, befores)
     ops = (_op(workload.ops[piece.folded], piece) for piece in pieces)
     return Workload(roles, tuple(ops))
 
@@ -112,6 +110,19 @@ class _Mesh:
     @property
     def size(self) -> int:
         return self.tensor * self.data
+
+    def same_replicas(
+        self, ranks: tuple[int, ...], befores: Iterable[dict[int, set[int]]]
+    ) -> set[int]:
+        """Return the last pieces of other ops on the replicas of `ranks`."""
+        replicas = {rank % self.size for rank in ranks}
+        return {
+            index
+            for finals in befores
+            for rank, indices in finals.items()
+            if rank % self.size in replicas
+            for index in indices
+        }
 
     def groups(
         self, roles: tuple[int, ...], axis: Axis | None

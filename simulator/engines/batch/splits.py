@@ -45,5 +45,5 @@ def gathered(value: float, index: NDArray[np.intp]) -> float:
 
 
 def broadcasting(values: object) -> float:
-    """Return an array of floats, typed as the one number that formulas are written for."""
+    """Return an array of floats, typed as the one number that formulas take."""
     return cast("float", np.asarray(values, float))
