@@ -17,7 +17,6 @@ from models.work import Share, Work, WorkKind, memory_work
 
 _ROWS_PER_BLOCK = 4
 _LONGEST_ROW = 2048
-_SHORT_ROW = 1024
 
 # Bytes a score, at two bytes a number. The fused forward reads the scores (only half
 # of them under a causal mask) and writes all probabilities; backward reads
@@ -32,10 +31,10 @@ _UNFUSED_LAUNCHES = {"forward": 6, "backward": 4}
 def scores_kind(row: int) -> WorkKind:
     """Return which memory-bound kernel works on rows of `row` attention scores.
 
-    Those longer than 1024 use the memory worse: a warp of the fused softmax no longer
+    Those longer than half of what the fused kernel takes use the memory worse: a warp of the fused softmax no longer
     holds its row without spilling, and the scores outgrow the cache.
     """
-    return "scores" if row > _SHORT_ROW else "memory"
+    return "memory" if row <= _LONGEST_ROW // 2 else "scores"
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,9 +110,10 @@ def test_gradient_of_inputs_and_of_weights_each_cost_a_forward(name):
             if not isinstance(operator, Linear | Convolution):
                 continue
             (forward,) = operator.forward(share)
-            (weight,) = operator.backward_weight(share)
+            weight, *bias = operator.backward_weight(share)
             inputs = operator.backward_input(share)
             assert forward.flop == weight.flop
+            assert all(work.flop == 0 for work in bias)
             expected = [forward.flop] if operator.needs_input_gradient else []
             assert expected == [work.flop for work in inputs]
 

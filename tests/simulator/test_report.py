@@ -24,7 +24,7 @@ def test_the_heading_says_what_runs_where():
     )
     assert text.startswith("A title\n")
     assert "on 8 devices: 1 x 8 a100-sxm4-80gb" in text
-    assert "tensor 2 (with sequence) x pipeline 2 x 2 chunks x data 2" in text
+    assert "tensor 2 (with sequence) x pipeline 2 of 2 chunks x data 2" in text
 
 
 def test_the_answer_comes_with_its_interval():
