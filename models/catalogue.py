@@ -13,14 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import cast
 
 from models.convolutional import alexnet, inception_v3, resnet, vgg
 from models.mlp import mlp
 from models.model import Model
 from models.published import PUBLISHED, gpt, llama
 from models.transformer import TransformerShape, transformer
+from models.transformer_shape import Attention
 
-TRANSFORMER_KEYS = (
+_DIMENSIONS = (
     "layers",
     "hidden",
     "heads",
@@ -29,6 +31,7 @@ TRANSFORMER_KEYS = (
     "sequence_length",
     "vocabulary",
 )
+TRANSFORMER_KEYS = (*_DIMENSIONS, "attention")
 MLP_KEYS = ("widths",)
 FAMILIES = ("gpt", "bert", "llama", "mlp")
 
@@ -143,6 +146,7 @@ def _free(name: str, family: object, changes: dict[str, object]) -> Model:
     if family == "llama":
         needed.append("feed_forward")
     _require(str(family), changes, needed)
+    kernel = changes.pop("attention", None)
     dims = {key: _integer(key, value) for key, value in changes.items()}
     layers, hidden, heads = dims["layers"], dims["hidden"], dims["heads"]
     kv_heads = dims.get("kv_heads", heads)
@@ -154,7 +158,7 @@ def _free(name: str, family: object, changes: dict[str, object]) -> Model:
         plain = gpt(layers, hidden, heads, tokens, vocabulary, family=str(family))
         inner = dims.get("feed_forward", plain.feed_forward)
         shape = replace(plain, kv_heads=kv_heads, feed_forward=inner)
-    return transformer(name, shape)
+    return transformer(name, _with_attention(shape, kernel))
 
 
 def _replaced(
@@ -166,6 +170,7 @@ def _replaced(
     they are grouped. A longer sequence lengthens the learned position table.
     """
     _refuse_unknown(name, changes, allowed=TRANSFORMER_KEYS)
+    shape = _with_attention(shape, changes.pop("attention", None))
     dims = {key: _integer(key, value) for key, value in changes.items()}
     if "hidden" in dims and "feed_forward" not in dims:
         if shape.family == "llama" and dims["hidden"] != shape.hidden:
@@ -179,8 +184,20 @@ def _replaced(
         dims.setdefault("kv_heads", dims.get("heads", shape.heads))
     tokens = dims.get("sequence_length", shape.sequence_length)
     dims["positions"] = max(shape.positions, tokens) if shape.positions else 0
-    kept = {key: getattr(shape, key) for key in TRANSFORMER_KEYS}
-    return TransformerShape(family=shape.family, tied=shape.tied, **(kept | dims))
+    kept = {key: getattr(shape, key) for key in _DIMENSIONS}
+    return TransformerShape(
+        family=shape.family,
+        tied=shape.tied,
+        attention=shape.attention,
+        **(kept | dims),
+    )
+
+
+def _with_attention(shape: TransformerShape, kernel: object) -> TransformerShape:
+    """Return `shape` with another attention kernel, if one is given."""
+    if kernel is None:
+        return shape
+    return replace(shape, attention=cast("Attention", kernel))
 
 
 def _refuse_unknown(

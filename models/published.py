@@ -77,6 +77,7 @@ def llama(  # noqa: PLR0913, PLR0917 - the dimensions of a table row, in its ord
         feed_forward=feed_forward,
         kv_heads=kv_heads,
         positions=0,
+        attention="flash",
         tied=False,
     )
 

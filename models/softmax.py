@@ -31,8 +31,8 @@ _UNFUSED_LAUNCHES = {"forward": 6, "backward": 4}
 def scores_kind(row: int) -> WorkKind:
     """Return which memory-bound kernel works on rows of `row` attention scores.
 
-    Those longer than half of what the fused kernel takes use the memory worse: a warp of the fused softmax no longer
-    holds its row without spilling, and the scores outgrow the cache.
+    Those longer than half of what the fused kernel takes use the memory worse: a warp
+    no longer holds its row without spilling, and the scores outgrow the cache.
     """
     return "memory" if row <= _LONGEST_ROW // 2 else "scores"
 

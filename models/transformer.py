@@ -4,8 +4,8 @@ What is modelled is Megatron-LM's block of 2021-22 (fused bias-GELU, fused
 bias-dropout-residual, fused scale-mask-softmax; no flash attention) for GPT and BERT,
 and the RMSNorm, SwiGLU, rotary, grouped-query block for Llama.
 
-Limits: attention materialises its s x s scores; a causal mask saves no FLOP and no
-bytes, as in the kernels of that time. BERT predicts every token, not the masked 15 %
+Limits: unless it is a flash kernel, attention stores its s x s scores, and a causal
+mask saves no FLOP, as in the kernels of that time. BERT predicts every token, not the masked 15 %
 that some implementations gather first.
 """
 

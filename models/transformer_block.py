@@ -11,6 +11,7 @@ as without a fused kernel; a bias is added, and its gradient summed, for nothing
 
 from __future__ import annotations
 
+from models.flash_attention import FlashAttention
 from models.operators import BatchedProduct, Elementwise, Linear, Operator, Split
 from models.softmax import MaskedSoftmax, scores_kind
 from models.transformer_shape import TransformerShape
@@ -73,9 +74,12 @@ def _core_attention(shape: TransformerShape) -> tuple[Operator, ...]:
     """Return what selective recomputation drops and repeats."""
     tokens, heads = shape.sequence_length, shape.heads
     head = shape.hidden // heads
+    is_causal = shape.family != "bert"
+    if shape.attention == "flash":
+        return (FlashAttention("attention", heads, tokens, head, is_causal),)
     scores = heads * tokens * tokens
     has_dropout = shape.family != "llama"
-    softmax = MaskedSoftmax("softmax", heads, tokens, shape.family != "bert")
+    softmax = MaskedSoftmax("softmax", heads, tokens, is_causal)
     drop = dropout("attention dropout", scores, Split.INNER, scores_row=tokens)
     return (
         BatchedProduct(

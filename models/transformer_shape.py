@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Family = Literal["gpt", "bert", "llama"]
+Attention = Literal["materialized", "flash"]
 
 _POSITIVE = (
     "layers",
@@ -31,6 +32,8 @@ class TransformerShape:
         kv_heads: key-value heads; a unless grouped [1].
         positions: rows of the learned position table; 0 for rotary [1].
         tied: whether the output layer shares the embedding table.
+        attention: `materialized` stores the scores, as Megatron-LM did until 2022;
+            `flash` is one fused kernel.
     """
 
     family: Family
@@ -43,12 +46,16 @@ class TransformerShape:
     kv_heads: int
     positions: int
     tied: bool
+    attention: Attention = "materialized"
 
     def __post_init__(self) -> None:
         """Refuse dimensions that no such network has."""
         if self.family not in get_args(Family):
             allowed = ", ".join(get_args(Family))
             raise ValueError(f"family: {self.family!r} is none of {allowed}")
+        if self.attention not in get_args(Attention):
+            allowed = ", ".join(get_args(Attention))
+            raise ValueError(f"attention: {self.attention!r} is none of {allowed}")
         for field in _POSITIVE:
             value = getattr(self, field)
             if value < 1:

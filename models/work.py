@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WorkKind = Literal["matrix", "memory", "scores", "loss"]
+WorkKind = Literal["matrix", "attention", "memory", "scores", "loss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class Work:
 
     Fields:
         name: what a trace shows, such as `fc1 forward`.
-        kind: `matrix` for products and convolutions. The others are limited by memory
+        kind: `matrix` for products and convolutions, `attention` for both products of
+            attention in one kernel. The others are limited by memory
             and differ in how well they use it: `memory`, streaming kernels;
             `scores`, over long rows of attention scores; `loss`, unfused passes over
             fp32 logits.

@@ -170,7 +170,8 @@ def _time(result: Result, item: Item, phase: Phase) -> Seconds:
 def _formula(item: Work | Message) -> Callable[..., Seconds]:
     """Return the function that prices an item."""
     if isinstance(item, Work):
-        return matrix_time if item.kind == "matrix" else memory_time
+        is_product = item.kind in {"matrix", "attention"}
+        return matrix_time if is_product else memory_time
     if item.pattern == "send":
         return transfer_time
     if item.axis == "model":

@@ -87,7 +87,7 @@ class Pricer:
         """Return the device time of a kernel, or of the several that `work` names."""
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
-        if work.kind != "matrix":
+        if work.kind not in {"matrix", "attention"}:
             efficiency = {
                 "memory": profile.memory_efficiency,
                 "scores": profile.scores_efficiency,
@@ -96,6 +96,10 @@ class Pricer:
             return starting + memory_time(
                 work.size, efficiency * device.memory_bandwidth
             )
+        is_matrix = work.kind == "matrix"
+        efficiency = (
+            profile.matrix_efficiency if is_matrix else profile.attention_efficiency
+        )
         return starting + matrix_time(
             work.rows,
             work.columns,
@@ -103,7 +107,7 @@ class Pricer:
             work.batch,
             size=work.size,
             num_units=max(device.num_units, 1),
-            rate=profile.matrix_efficiency * self.peak,
+            rate=efficiency * self.peak,
             bandwidth=profile.memory_efficiency * device.memory_bandwidth,
         )
 

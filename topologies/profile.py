@@ -44,6 +44,7 @@ class Profile:
     Fields:
         name: file name without suffix.
         matrix_efficiency: share of peak that a large matrix product reaches [1].
+        attention_efficiency: the same of a flash attention kernel [1].
         memory_efficiency: share of memory bandwidth that a large copy reaches [1].
         scores_efficiency: the same for kernels over long rows of attention scores [1].
         loss_efficiency: the same for unfused passes over fp32 logits [1].
@@ -61,6 +62,7 @@ class Profile:
 
     name: str
     matrix_efficiency: Ratio
+    attention_efficiency: Ratio
     memory_efficiency: Ratio
     scores_efficiency: Ratio
     loss_efficiency: Ratio
@@ -79,6 +81,7 @@ class Profile:
 
 UNITS: dict[str, str] = {
     "matrix_efficiency": "1",
+    "attention_efficiency": "1",
     "memory_efficiency": "1",
     "scores_efficiency": "1",
     "loss_efficiency": "1",

@@ -6,6 +6,7 @@ import dataclasses
 from functools import lru_cache
 
 from models import catalogue as networks
+from models.flash_attention import FlashAttention
 from models.model import Model
 from models.operators import BatchedProduct, Embedding, Linear, Operator, Split
 from simulator.plans.records import ClusterSection, ModelSection, NetworkSection
@@ -78,6 +79,8 @@ def divided(model: Model) -> dict[str, int]:
         match operator:
             case BatchedProduct(is_core_attention=True, name="scores"):
                 counts["heads"], head = operator.batch, operator.inner
+            case FlashAttention():
+                counts["heads"], head = operator.heads, operator.width
             case Embedding(split=Split.VOCABULARY):
                 counts["vocabulary"] = operator.entries
             case Linear(split=Split.ROW, name="fc2" | "down") if head:

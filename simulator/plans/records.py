@@ -15,6 +15,7 @@ from simulator.plans.fields import (
     MAX_DIMENSION,
     MAX_LAYERS,
     Algorithm,
+    Attention,
     Bound,
     Family,
     GradientPrecision,
@@ -76,6 +77,11 @@ class ModelSection(Section):
     )
     vocabulary: Dimension | None = Field(
         default=None, description="Rows of the embedding, as padded for training."
+    )
+    attention: Attention | None = Field(
+        default=None,
+        description="Attention kernel: materialized scores, or flash; left out, what"
+        " the model was trained with (flash for llama).",
     )
     widths: Annotated[tuple[Dimension, ...], Field(strict=False)] | None = Field(
         default=None,

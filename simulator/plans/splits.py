@@ -160,7 +160,9 @@ def stage_faults(
 def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
     """Yield whether there is anything that recomputation can drop."""
     if parallelism.recompute == "selective" and not has_attention(model):
-        problem = f"selective recomputation drops attention, {model.name} has none"
+        problem = (
+            f"selective recomputation drops attention scores, {model.name} stores none"
+        )
         yield Fault("parallelism.recompute", problem, "allowed: none, full")
 
 

@@ -73,6 +73,7 @@ def test_a_llama_block_keeps_no_masks(dims, groups, inner):
     s, b, h, a, t = dims
     shape = {"layers": 1, "hidden": h, "heads": a, "sequence_length": s}
     shape |= {"vocabulary": 64, "feed_forward": inner, "kv_heads": a}
+    shape["attention"] = "materialized"
     if a % groups == 0:
         shape["kv_heads"] = a // groups
     operators = build("llama", shape).layers[1].operators
@@ -82,6 +83,28 @@ def test_a_llama_block_keeps_no_masks(dims, groups, inner):
     divided = 8 + 2 * a * s / h + 6 * inner / h
     expected = s * b * h * (8 + divided / t)
     assert expected == pytest.approx(_kept(operators, Share(b, t)), rel=EXACT)
+
+
+def test_flash_attention_keeps_one_number_a_row_instead_of_the_scores():
+    dims = {"layers": 1, "hidden": 1024, "heads": 8, "sequence_length": 2048}
+    dims |= {"vocabulary": 64}
+    share = Share(samples=2, tensor=4)
+    stored = build("gpt", dims).layers[1].operators
+    fused = build("gpt", {**dims, "attention": "flash"}).layers[1].operators
+    # Probabilities, mask and dropped-out probabilities (5 a s²) go, 4 bytes a row come.
+    heads, tokens = 8 * 2 / 4, 2048
+    assert _kept(stored, share) - _kept(fused, share) == pytest.approx(
+        heads * tokens * (5 * tokens - 4), rel=EXACT
+    )
+
+
+def test_flash_attention_has_the_same_model_flop():
+    dims = {"layers": 2, "hidden": 256, "heads": 4, "sequence_length": 512}
+    dims |= {"vocabulary": 128}
+    stored = build("gpt", dims)
+    fused = build("gpt", {**dims, "attention": "flash"})
+    assert stored.forward_flop() == fused.forward_flop()
+    assert stored.backward_flop() == fused.backward_flop()
 
 
 @pytest.mark.parametrize("name", ["gpt3-175b", "megatron-22b"])
