@@ -1,12 +1,12 @@
 """Transformers of any dimensions: GPT, BERT and Llama, layer by layer.
 
 What is modelled is Megatron-LM's block of 2021-22 (fused bias-GELU, fused
-bias-dropout-residual, fused scale-mask-softmax; no flash attention) for GPT and BERT,
-and the RMSNorm, SwiGLU, rotary, grouped-query block for Llama.
+bias-dropout-residual, fused scale-mask-softmax) for GPT and BERT, and the RMSNorm,
+SwiGLU, rotary, grouped-query block with flash attention for Llama.
 
 Limits: unless it is a flash kernel, attention stores its s x s scores, and a causal
-mask saves no FLOP, as in the kernels of that time. BERT predicts every token, not the masked 15 %
-that some implementations gather first.
+mask saves no FLOP, as in the kernels of that time. BERT predicts every token, not the
+masked 15 % that some implementations gather first.
 """
 
 from __future__ import annotations
