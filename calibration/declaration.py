@@ -7,13 +7,13 @@ a value, or `same` as another. Each says why.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration.places import Finder
+from calibration.reading import FaultList
 from calibration.repricing import unit_of
-from simulator.errors import Fault, PlanError
+from simulator.errors import PlanError
 from simulator.plans.messages import choices
 from simulator.plans.reading import read_mapping
 from topologies.profile import LINK_UNITS, UNITS, Profile, parse_profile
@@ -101,7 +101,7 @@ class Declaration:
             name: f"{value!r} {unit_of(name).removeprefix('1')}".strip()
             for name, value in self.values(start).items()
         }
-        error = {"low": 0.0, "high": 0.0}
+        error = {"families": [], "low": 0.0, "high": 0.0}
         return parse_profile(
             self.profile, {**nested(texts), "error": error, "basis": ""}
         )
@@ -133,12 +133,12 @@ def read_declaration(name: str, folder: Path = FITS) -> Declaration:
     """
     path = folder / f"{name}.toml"
     text, table = read_mapping(path)
-    reader = _Reader(Finder(text), table)
+    reader = _Reader(table, FaultList(text))
     reader.check_names()
-    if not reader.faults:
+    if not reader.faults.found:
         reader.check_numbers()
-    if reader.faults:
-        raise PlanError(reader.faults, str(path))
+    if reader.faults.found:
+        raise PlanError(reader.faults.found, str(path))
     return reader.declaration(path.parent)
 
 
@@ -146,14 +146,8 @@ def read_declaration(name: str, folder: Path = FITS) -> Declaration:
 class _Reader:
     """Reads one declaration and collects what is wrong with it."""
 
-    finder: Finder
     content: Mapping[str, Any]
-    faults: list[Fault] = field(default_factory=list)
-
-    def fault(self, keys: tuple[str, ...], problem: str, remedy: str = "") -> None:
-        """Add a fault of the key at `keys`."""
-        line, column = self.finder.place(keys)
-        self.faults.append(Fault(".".join(keys), problem, remedy, line, column))
+    faults: FaultList
 
     def constants(self, kind: str) -> dict[str, Any]:
         """Return what is declared as `fitted`, `fixed` or `same`."""
@@ -168,16 +162,16 @@ class _Reader:
         for kind, name in given:
             if name not in wanted:
                 remedy = choices(name, wanted)
-                self.fault((kind, name), "is no constant of a profile", remedy)
+                self.faults.add((kind, name), "is no constant of a profile", remedy)
             elif declared.count(name) > 1:
-                self.fault((kind, name), "is declared twice")
+                self.faults.add((kind, name), "is declared twice")
         for name in wanted:
             if name not in declared:
                 remedy = f"add it to {', '.join(_KINDS)}"
-                self.fault((), f"{name} is not declared", remedy)
+                self.faults.add((), f"{name} is not declared", remedy)
         for key in _SETTINGS:
             if key not in self.content:
-                self.fault((key,), "is missing")
+                self.faults.add((key,), "is missing")
         self.check_followers()
 
     def check_followers(self) -> None:
@@ -185,7 +179,9 @@ class _Reader:
         followed = {*self.constants("fitted"), *self.constants("fixed")}
         for name, other in self.constants("same").items():
             if other not in followed:
-                self.fault(("same", name), f"{other!r} is neither fitted nor fixed")
+                self.faults.add(
+                    ("same", name), f"{other!r} is neither fitted nor fixed"
+                )
 
     def check_numbers(self) -> None:
         """Report bounds and values that are none."""
@@ -194,7 +190,7 @@ class _Reader:
                 self.number("fitted", name, key) for key in ("low", "start", "high")
             )
             if not 0 < low < start < high:
-                self.fault(("fitted", name), "needs 0 < low < start < high")
+                self.faults.add(("fitted", name), "needs 0 < low < start < high")
         for name in self.constants("fixed"):
             self.number("fixed", name, "value")
 
@@ -203,9 +199,9 @@ class _Reader:
         try:
             return parse_quantity(str(self.constants(kind)[name][key]), unit_of(name))
         except KeyError:
-            self.fault((kind, name, key), "is missing")
+            self.faults.add((kind, name, key), "is missing")
         except UnitError as error:
-            self.fault((kind, name, key), str(error))
+            self.faults.add((kind, name, key), str(error))
         return 1.0
 
     def declaration(self, folder: Path) -> Declaration:

@@ -17,6 +17,7 @@ from calibration.declaration import Declaration, declared_names, nested
 from calibration.fit import Fit, fit_named
 from calibration.repricing import unit_of
 from simulator.errors import RehearsalError
+from simulator.plans.dumping import toml_key, toml_value
 from topologies.profile import PROFILES, parse_profile
 from topologies.units import format_quantity
 
@@ -104,13 +105,15 @@ def profile_text(fitted: Fit, date: str) -> str:
     lines = [
         f"# Written by `python -m calibration.fit {declaration.profile}`;",
         f"# its bounds stand in calibration/fits/{declaration.profile}.toml.",
-        f"title = {_text(declaration.title)}",
-        f"basis = {_text(basis)}",
+        f"title = {toml_value(declaration.title)}",
+        f"basis = {toml_value(basis)}",
         *_table("constants", tables["constants"]),
     ]
     for link, values in tables["links"].items():
         lines += _table(f"links.{link}", values)
+    families = {one.job.model.family for one in fitted.rows.structures}
     error = {
+        "families": sorted(families),
         "low": round(low, _DIGITS),
         "high": round(high, _DIGITS),
         "source": "measured / predicted - 1, 5 % and 95 % quantiles"
@@ -143,7 +146,7 @@ def profile_text(fitted: Fit, date: str) -> str:
     }
     lines += _table("fit", record)
     text = "\n".join(lines) + "\n"
-    _check(declaration, text)
+    parse_profile(declaration.profile, tomllib.loads(text))  # or it is no profile
     return text
 
 
@@ -181,24 +184,5 @@ def _table(name: str, values: Mapping[str, object]) -> list[str]:
     """Return the lines of a TOML table, an empty one before it."""
     lines = ["", f"[{name}]"]
     for key, value in values.items():
-        quoted = key if key.replace("_", "").isalnum() else _text(key)
-        lines.append(f"{quoted} = {_value(value)}")
+        lines.append(f"{toml_key(key)} = {toml_value(value)}")
     return lines
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    return repr(value)
-
-
-def _text(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def _check(declaration: Declaration, text: str) -> None:
-    """Fail if the text is no profile, before it replaces one."""
-    parse_profile(declaration.profile, tomllib.loads(text))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from models.model import Layer
 from models.work import Share
-from simulator.api import simulate
+from simulator.api import model_flop_utilization, simulate
 from simulator.engines.graph import build_graph, raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, prepare
@@ -77,14 +77,13 @@ def predict(plan: Plan, engine: Engine = "analytical") -> Prediction:
         job, step_time = result.job, result.step_time_s
     parts, _ = memory(job)
     peak = job.pricer.peak * plan.world_size
-    model_flop, hardware_flop = flop_of(job)
     return Prediction(
         step_time_s=step_time,
-        ideal_time_s=hardware_flop / peak,
+        ideal_time_s=hardware_flop(job) / peak,
         samples=plan.batch.global_,
         tokens=plan.batch.global_ * job.model.tokens_per_sample,
         devices=plan.world_size,
-        mfu=model_flop / peak / step_time,
+        mfu=model_flop_utilization(job, step_time),
         memory_peak_bytes=parts.total,
         fits=parts.total <= job.cluster.device.memory,
     )
@@ -102,24 +101,20 @@ def analytical_step_time(job: Job) -> Seconds:
     return max(times.end)
 
 
-def flop_of(job: Job) -> tuple[Flop, Flop]:
-    """Return the FLOP of a step without and with recomputed forward passes.
+def hardware_flop(job: Job) -> Flop:
+    """Return the FLOP of a step, recomputed forward passes included.
 
-    For GPT with full recomputation the second is 96 B s l h² (1 + s / 6h + V / 16lh).
+    For GPT with full recomputation this is 96 B s l h² (1 + s / 6h + V / 16lh).
 
     Source: Narayanan et al., arXiv:2104.04473, appendix.
     """
-    recompute = job.plan.parallelism.recompute
-    counts = Counter(job.model.layers)  # equal layers are one object
-    model = sum(
-        count * (layer.forward_flop() + layer.backward_flop())
-        for layer, count in counts.items()
-    )
+    model, recompute = job.model, job.plan.parallelism.recompute
+    counts = Counter(model.layers)  # equal layers are one object
     repeated = sum(
         count * _repeated_flop(layer, recompute) for layer, count in counts.items()
     )
-    samples = job.plan.batch.global_
-    return samples * model, samples * (model + repeated)
+    once = model.forward_flop() + model.backward_flop()
+    return job.plan.batch.global_ * (once + repeated)
 
 
 def _repeated_flop(layer: Layer, recompute: str) -> Flop:

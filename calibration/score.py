@@ -14,169 +14,32 @@ import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from itertools import islice
 
 from calibration.baselines import constant_mfu
-from calibration.files import (
+from calibration.files import read_score_files
+from calibration.predictions import Prediction, predict
+from calibration.score_file import (
     CONSTANT_MFU,
     NOT_YET,
     QUANTITIES,
     Baseline,
     Row,
     ScoreFile,
-    read_score_files,
 )
-from calibration.predictions import Prediction, predict
-from calibration.progress import Progress
-from calibration.statistics import Errors, summarize
-from simulator.engines.graph import DeadlockError
+from calibration.scores import (
+    BaselineScore,
+    Comparison,
+    FileScore,
+    RowScore,
+    ScoreReport,
+)
+from calibration.statistics import summarize
 from simulator.errors import Fault, PlanError, RehearsalError
 from simulator.plan import Plan
+from simulator.plans.places import finder, key_path
+from simulator.progress import Progress
 from simulator.result import Engine
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One quantity of one row [SI units]; `error` is predicted ÷ measured - 1."""
-
-    quantity: str
-    measured: float
-    predicted: float
-
-    @property
-    def error(self) -> float:
-        """The signed relative error [1]."""
-        return self.predicted / self.measured - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowScore:
-    """A row and what became of it.
-
-    Fields:
-        row: as read.
-        main: the quantity that counts; None if nothing was compared.
-        others: further measured quantities.
-        prediction: behind them; None if the plan is invalid.
-        reason: why there is nothing to compare; empty if there is.
-    """
-
-    row: Row
-    main: Comparison | None = None
-    others: tuple[Comparison, ...] = ()
-    prediction: Prediction | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineScore:
-    """A baseline's errors on rows outside the fit; only `mape` if it was published.
-
-    Fields:
-        baseline: as read.
-        mape: mean absolute error [1].
-        errors: all of them, where they were computed here.
-        constant: the fitted number, where there is one [1].
-    """
-
-    baseline: Baseline
-    mape: float
-    errors: Errors | None = None
-    constant: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FileScore:
-    """A score file, predicted.
-
-    Fields:
-        file: as read.
-        rows: in the order of the file, as far as they were reached.
-        baselines: other predictors.
-    """
-
-    file: ScoreFile
-    rows: tuple[RowScore, ...]
-    baselines: tuple[BaselineScore, ...]
-
-    def compared(self, *, is_fit: bool) -> list[tuple[str, float]]:
-        """Return ids and errors of rows inside, or outside, the fit."""
-        return [
-            (score.row.id, score.main.error)
-            for score in self.rows
-            if score.main and score.row.is_fit == is_fit
-        ]
-
-    @property
-    def errors(self) -> Errors | None:
-        """Over the rows that nothing was fitted on."""
-        return summarize(self.compared(is_fit=False))
-
-    @property
-    def fit_errors(self) -> Errors | None:
-        """Over the rows that were fitted on."""
-        return summarize(self.compared(is_fit=True))
-
-    @property
-    def invalid(self) -> list[RowScore]:
-        """Rows whose plan is invalid or cannot run."""
-        return [score for score in self.rows if score.prediction is None]
-
-    @property
-    def not_compared(self) -> list[RowScore]:
-        """Rows that were predicted, and have nothing to compare with."""
-        return [score for score in self.rows if score.prediction and not score.main]
-
-    @property
-    def too_large(self) -> list[RowScore]:
-        """Rows that ran, but are predicted not to fit in memory."""
-        return [s for s in self.rows if s.prediction and not s.prediction.fits]
-
-    def other_errors(self) -> dict[str, Errors]:
-        """Return the errors of further quantities, outside the fit."""
-        found: dict[str, list[tuple[str, float]]] = {}
-        for score in self.rows:
-            for other in score.others if not score.row.is_fit else ():
-                found.setdefault(other.quantity, []).append((score.row.id, other.error))
-        return {
-            quantity: errors
-            for quantity, pairs in found.items()
-            if (errors := summarize(pairs))
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScoreReport:
-    """Every file, predicted.
-
-    Fields:
-        files: in the order that they were named.
-        engine: that predicted.
-        has_rows: whether to list every row.
-        is_interrupted: whether rows are missing because the user stopped.
-    """
-
-    files: tuple[FileScore, ...]
-    engine: Engine
-    has_rows: bool
-    is_interrupted: bool = False
-
-    def text(self) -> str:
-        """Return tables for people."""
-        from calibration.score_text import report_text  # noqa: PLC0415 - circular
-
-        return report_text(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data; errors are signed fractions."""
-        content: dict[str, Any] = {
-            "engine": self.engine,
-            "files": [_file_json(file, has_rows=self.has_rows) for file in self.files],
-        }
-        if self.is_interrupted:
-            content["interrupted"] = True
-        return content
 
 
 def score_files(
@@ -197,32 +60,37 @@ def score_files(
     """
     files = read_score_files(paths)
     plans = _checked_plans(files)
-    progress = Progress("rows scored", sum(len(file.rows) for file in files))
-    done: list[FileScore] = []
+    rows_of_files = [(row, plan) for file in files for row, plan in plans[file.path]]
+    predicted: list[Prediction | str] = []
     is_interrupted = False
-    with _collector_paused(), progress:
-        for file in files:
-            predicted: list[Prediction | str] = []
-            try:
-                for plan in plans[file.path]:
-                    predicted.append(_predicted(plan, engine))
-                    progress.advance()
-            except KeyboardInterrupt:
-                is_interrupted = True
-            if predicted:
-                done.append(_score(file, predicted))
-            if is_interrupted:
-                break
-    if is_interrupted and not done:
+    with _collector_paused(), Progress("scoring", len(rows_of_files)) as progress:
+        try:
+            for done, (row, plan) in enumerate(rows_of_files):
+                progress.show(done, row.id)
+                predicted.append(_predicted(plan, engine))
+        except KeyboardInterrupt:
+            is_interrupted = True
+    if is_interrupted and not predicted:
         raise KeyboardInterrupt
+    rest = iter(predicted)
     return ScoreReport(
-        files=tuple(done), engine=engine, has_rows=rows, is_interrupted=is_interrupted
+        files=tuple(
+            _score(file, reached)
+            for file in files
+            if (reached := list(islice(rest, len(file.rows))))
+        ),
+        engine=engine,
+        has_rows=rows,
+        is_interrupted=is_interrupted,
     )
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Leave cyclic garbage alone: large plans make many objects and no cycles."""
+    """Leave cyclic garbage alone: large plans make many objects and no cycles.
+
+    Looking through them takes half as long again as all the predictions.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -241,25 +109,27 @@ def row_plan(file: ScoreFile, row: Row) -> Plan:
     return Plan.from_mapping(file.plan, row.overrides)
 
 
-def _checked_plans(files: Iterable[ScoreFile]) -> dict[str, list[Plan | str]]:
-    """Return each file's plans, or why there is none.
+def _checked_plans(
+    files: Iterable[ScoreFile],
+) -> dict[str, list[tuple[Row, Plan | str]]]:
+    """Return the rows of each file, by path, with their plans or why there is none.
 
     Raises:
         PlanError: what all rows share is at fault.
     """
-    plans: dict[str, list[Plan | str]] = {}
+    plans: dict[str, list[tuple[Row, Plan | str]]] = {}
     shared: list[Fault] = []
     sources: list[str] = []
     for file in files:
-        found: list[Plan | str] = []
+        found: list[tuple[Row, Plan | str]] = []
         common: list[Fault] | None = None
         for row in file.rows:
             own: Sequence[Fault] = ()
             try:
-                found.append(row_plan(file, row))
+                found.append((row, row_plan(file, row)))
             except PlanError as error:
                 own = error.faults
-                found.append("; ".join(fault.text() for fault in error.faults))
+                found.append((row, "; ".join(fault.text() for fault in own)))
             of_base = [fault for fault in own if not fault.given]
             known = of_base if common is None else common
             common = [fault for fault in known if fault in of_base]
@@ -274,7 +144,7 @@ def _checked_plans(files: Iterable[ScoreFile]) -> dict[str, list[Plan | str]]:
 
 def _in_base(file: ScoreFile, fault: Fault) -> Fault:
     """Return a fault of the [plan] table at its place in the file."""
-    line, column = file.finder.place(("plan", *fault.key.split(".")))
+    (line, column), _ = finder(file.text)(("plan", *key_path(fault.key)))
     return Fault(
         f"plan.{fault.key}",
         fault.problem,
@@ -288,7 +158,7 @@ def _predicted(plan: Plan | str, engine: Engine) -> Prediction | str:
         return plan
     try:
         return predict(plan, engine)
-    except (RehearsalError, DeadlockError) as error:
+    except RehearsalError as error:
         return f"cannot run: {error}"
 
 
@@ -371,84 +241,3 @@ def _baseline_score(
     return BaselineScore(
         baseline=baseline, mape=errors.mape, errors=errors, constant=constant
     )
-
-
-def _file_json(score: FileScore, *, has_rows: bool) -> dict[str, Any]:
-    errors, fitted = score.errors, score.fit_errors
-    content: dict[str, Any] = {
-        "file": score.file.path,
-        "title": score.file.title,
-        "rows": len(score.rows),
-        "fit_rows": sum(row.row.is_fit for row in score.rows),
-        "scored_rows": errors.rows if errors else 0,
-        "invalid_rows": len(score.invalid),
-        "out_of_memory_rows": len(score.too_large),
-        **_errors_json(errors),
-        "fit": _errors_json(fitted) if fitted else None,
-        "quantities": {
-            name: _errors_json(other) for name, other in score.other_errors().items()
-        },
-        "baselines": {b.baseline.name: b.mape for b in score.baselines},
-        "baseline_details": {
-            b.baseline.name: _baseline_json(b) for b in score.baselines
-        },
-        "invalid": [{"id": s.row.id, "reason": s.reason} for s in score.invalid],
-        "notes": dict(score.file.notes),
-    }
-    if has_rows:
-        content["rows_detail"] = [_row_json(row) for row in score.rows]
-    return content
-
-
-def _errors_json(errors: Errors | None) -> dict[str, Any]:
-    if errors is None:
-        empty = dict.fromkeys(("mape", "bias", "median", "p90", "worst"))
-        return {**empty}
-    return {
-        "mape": errors.mape,
-        "bias": errors.bias,
-        "median": errors.median,
-        "p90": errors.p90,
-        "worst": {"id": errors.worst_id, "error": errors.worst},
-    }
-
-
-def _baseline_json(score: BaselineScore) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "mape": score.mape,
-        "rows": score.errors.rows if score.errors else score.baseline.rows,
-        "source": score.baseline.source,
-        "computed": bool(score.baseline.compute),
-    }
-    if score.errors:
-        content |= _errors_json(score.errors)
-        content["constant"] = score.constant
-    return content
-
-
-def _row_json(score: RowScore) -> dict[str, Any]:
-    main = score.main
-    status = "scored" if main else "not compared" if score.prediction else "invalid"
-    content: dict[str, Any] = {
-        "id": score.row.id,
-        "measured": main.measured if main else None,
-        "predicted": main.predicted if main else None,
-        "error": main.error if main else None,
-        "quantity": main.quantity if main else None,
-        "fit": score.row.is_fit,
-        "status": status,
-    }
-    if score.prediction:
-        content["fits_memory"] = score.prediction.fits
-    if score.others:
-        content["others"] = {
-            other.quantity: {
-                "measured": other.measured,
-                "predicted": other.predicted,
-                "error": other.error,
-            }
-            for other in score.others
-        }
-    if score.reason:
-        content["reason"] = score.reason
-    return content

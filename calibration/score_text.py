@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from calibration.files import QUANTITIES
-from calibration.score import BaselineScore, FileScore, RowScore, ScoreReport
+from calibration.score_file import QUANTITIES
 from calibration.statistics import Errors
+from simulator.columns import aligned
 from topologies.units import format_memory, format_quantity
+
+if TYPE_CHECKING:
+    from calibration.scores import BaselineScore, FileScore, RowScore, ScoreReport
 
 _WORST = 5
 _HEADING = ("", "rows", "MAPE", "bias", "median", "p90", "worst")
@@ -20,7 +24,7 @@ def report_text(report: ScoreReport) -> str:
     if len(report.files) > 1:
         rows = [(file.file.title, *_cells(file.errors)) for file in report.files]
         heading = ("outside the fit", *_HEADING[1:])
-        parts.insert(0, _aligned([heading, *rows]))
+        parts.insert(0, "\n".join(aligned([heading, *rows], num_left=1)))
     parts.append(
         f"Errors are predicted / measured - 1, by the {report.engine} engine;"
         " median and p90 are of their sizes."
@@ -40,7 +44,7 @@ def _file_text(score: FileScore, *, has_rows: bool) -> str:
         for name, errors in score.other_errors().items()
     ]
     table += [_baseline_cells(baseline) for baseline in score.baselines]
-    lines.append(_indented(_aligned(table)))
+    lines.append(_indented(table))
     lines += _reasons(score.invalid, "with an invalid plan")
     lines += _reasons(score.not_compared, "not compared")
     if score.too_large:
@@ -52,7 +56,7 @@ def _file_text(score: FileScore, *, has_rows: bool) -> str:
     shown = scored if has_rows else _worst(scored)
     if shown:
         lines.append("  every row" if has_rows else "  worst rows, outside the fit")
-        lines.append(_indented(_aligned([_ROW_HEADING, *map(_row_cells, shown)])))
+        lines.append(_indented([_ROW_HEADING, *map(_row_cells, shown)]))
     if has_rows and scored:
         ids = ", ".join(row.row.id for row in _worst(scored))
         lines.append(f"  worst outside the fit: {ids}")
@@ -131,17 +135,6 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as columns, the first to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.split("\n"))
+def _indented(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as indented columns, the first to the left."""
+    return "\n".join(f"  {line}" for line in aligned(rows, num_left=1))

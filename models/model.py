@@ -70,6 +70,8 @@ class Model:
         sample_bytes: bytes of one input sample as it reaches the device [B].
         attention: `causal`, `full` or `none`: the FLOP convention printed
             beside MFU. FLOP are counted over the full matrix in either case.
+        family: which kind of network (`gpt`, `llama with flash attention`,
+            `convolutional`, …); what was measured of one says little of another.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Model:
     tokens_per_sample: int
     sample_bytes: float
     attention: Literal["causal", "full", "none"] = "none"
+    family: str = "convolutional"
 
     @property
     def parameters(self) -> int:

@@ -1,11 +1,13 @@
 """Softmax over attention scores, as Megatron-LM ran it before flash attention.
 
 One fused kernel scales, masks and normalises, if four rows of scores fit its blocks:
-the number of heads on the device times samples must be a multiple of four, and a row
-at most 2048 long. Otherwise six framework kernels do it in fp32.
+the number of heads on the device times samples must be a multiple of four, and a
+number two bytes. Otherwise six framework kernels do it in fp32.
 
-Source: Megatron-LM, megatron/model/fused_softmax.py, is_kernel_available; kernel in
-megatron/fused_kernels/scaled_upper_triang_masked_softmax.h.
+Limits: the longest row is that of the kernel's later versions; in 2021 it was 2048.
+
+Source: Megatron-LM's FusedScaleMaskSoftmax.is_kernel_available, in copies that take
+rows of up to 2048, 4096 and 8192.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from models.operators import Split
 from models.work import Share, Work, WorkKind, memory_work
 
 _ROWS_PER_BLOCK = 4
-_LONGEST_ROW = 2048
+_LONGEST_ROW = 8192
 
 # Bytes a score, at two bytes a number. The fused forward reads the scores (only half
 # of them under a causal mask) and writes all probabilities; backward reads
@@ -31,10 +33,10 @@ _UNFUSED_LAUNCHES = {"forward": 6, "backward": 4}
 def scores_kind(row: int) -> WorkKind:
     """Return which memory-bound kernel works on rows of `row` attention scores.
 
-    Those longer than half of what the fused kernel takes use the memory worse: a warp
-    no longer holds its row without spilling, and the scores outgrow the cache.
+    Those longer than 1024 use the memory worse: a warp no longer holds its row without
+    spilling, and the scores outgrow the cache.
     """
-    return "memory" if row <= _LONGEST_ROW // 2 else "scores"
+    return "memory" if row <= 1024 else "scores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class MaskedSoftmax:
 
     def _work(self, name: str, share: Share, fused: float, direction: str) -> Work:
         squares = self._squares(share)
-        is_fused = (squares % _ROWS_PER_BLOCK == 0) * (self.keys <= _LONGEST_ROW)
+        fits = self.keys <= _LONGEST_ROW and share.element <= 2
+        is_fused = (squares % _ROWS_PER_BLOCK == 0) * fits
         per_score = is_fused * fused + (1 - is_fused) * _UNFUSED[direction]
         launches = is_fused + (1 - is_fused) * _UNFUSED_LAUNCHES[direction]
         scores = squares * self.keys * self.keys * share.element / 2

@@ -21,6 +21,7 @@ __all__ = ["Family", "TransformerShape", "transformer"]
 
 def transformer(name: str, shape: TransformerShape) -> Model:
     """Return the layer table: an embedding, L equal blocks, an output head."""
+    is_flash = shape.attention == "flash"
     layer = Layer("block", block(shape), shape.sequence_length * shape.hidden)
     return Model(
         name=name,
@@ -28,6 +29,7 @@ def transformer(name: str, shape: TransformerShape) -> Model:
         tokens_per_sample=shape.sequence_length,
         sample_bytes=8.0 * shape.sequence_length,
         attention="full" if shape.family == "bert" else "causal",
+        family=shape.family + (" with flash attention" if is_flash else ""),
     )
 
 

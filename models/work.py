@@ -30,12 +30,14 @@ class Share:
         sequence: degree that divides the operators outside those matrices;
             t under sequence parallelism, else 1 [1].
         element: bytes of one activation or weight in compute [B].
+        gradient: bytes of one gradient where micro-batches are summed [B].
     """
 
     samples: float
     tensor: float = 1
     sequence: float = 1
     element: float = 2
+    gradient: float = 2
 
 
 @dataclass(frozen=True, slots=True)

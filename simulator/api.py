@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from os import PathLike
 
 from simulator.engines.graph import build_graph, raise_deadlock
 from simulator.engines.longest_path import longest_path
@@ -13,12 +14,12 @@ from simulator.plan import Plan
 from simulator.result import ENGINES, Engine, Result
 from simulator.timeline import Timeline, timeline
 from simulator.version import VERSION
-from topologies.profile import Profile
-from topologies.units import Ratio
+from topologies.profile import Profile, load_profile
+from topologies.units import Ratio, Seconds
 
 
 def simulate(
-    plan: Plan,
+    plan: Plan | str | PathLike[str],
     *,
     engine: Engine = "event",
     seed: int = 0,
@@ -28,7 +29,7 @@ def simulate(
     """Return the prediction of one training step of `plan`.
 
     Args:
-        plan: what to train, how to split it and on what.
+        plan: what to train, how to split it and on what; or the file that says so.
         engine: `event` for the discrete-event simulator, `analytical` for the
             longest path.
         seed: of every random number; nothing here is random yet, so it is only
@@ -42,12 +43,13 @@ def simulate(
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
+    if not isinstance(plan, Plan):
+        plan = Plan.load(plan)
     job = prepare(plan, is_folded=is_folded, profile=profile)
     spans = run(job, engine)
     parts, fullest = memory(job)
     fits = parts.total <= job.cluster.device.memory
     step_time = spans.step_time
-    low, high = 1 + job.profile.error_low, 1 + job.profile.error_high
     samples = plan.batch.global_
     mesh = plan.parallelism
     return Result(
@@ -63,7 +65,8 @@ def simulate(
         memory_rank=fullest,
         breakdown=breakdown(spans),
         ledger=ledger(job.workload, mesh.tensor, mesh.data),
-        interval_s=(low * step_time, high * step_time),
+        interval_s=interval(job, step_time),
+        is_interval_measured=job.model.family in job.profile.families,
         provenance=provenance(plan, job, seed),
         job=job,
         timeline=spans,
@@ -82,6 +85,19 @@ def run(job: Job, engine: Engine) -> Timeline:
     if min(times.end) < 0:
         raise_deadlock(job.workload, times.end)
     return timeline(job, times)
+
+
+def interval(job: Job, step_time: Seconds) -> tuple[Seconds, Seconds]:
+    """Return where the measured step time would lie in nine of ten cases [s].
+
+    From errors on rows that the profile's fit did not see, if they are of the same
+    family of networks; else the wider of those and of what is assumed in general.
+    """
+    low, high = job.profile.error_low, job.profile.error_high
+    if job.model.family not in job.profile.families:
+        general = load_profile("generic")
+        low, high = min(low, general.error_low), max(high, general.error_high)
+    return (1 + low) * step_time, (1 + high) * step_time
 
 
 def model_flop_utilization(job: Job, step_time: float) -> Ratio:

@@ -6,8 +6,8 @@ Each rank's step is cut without gaps or overlaps into
 * exposed communication: messages on the compute stream, and idle time while a
   message of the same rank is under way;
 * host: the device waits for kernels to be issued;
-* bubble: a pipeline rank idles for lack of input, until its gradients are done;
-* synchronization: it waits for other ranks at the end of the step;
+* bubble: it idles for lack of input, or until all stages can agree on the norm;
+* synchronization: it waits for the others' optimizer at the end of the step;
 * other: what none of these explains.
 
 Parts are averaged over devices, so that they add up to the step time.

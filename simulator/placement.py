@@ -7,15 +7,15 @@ of its ranks share a node, and by what the narrowest hop of its ring gives.
 Degrees may be NumPy arrays, one entry per plan.
 
 Limits: equal nodes on a non-blocking switch. All groups of one axis communicate at
-the same time, so a node's adapters are divided evenly among its devices; different
-axes do not contend with each other.
+the same time, and those that leave a node share its adapters evenly; different axes
+do not contend with each other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.costs.elementwise import clip, floor, maximum, minimum, where
+from simulator.costs.elementwise import floor, maximum, minimum, where
 from simulator.workload import Axis
 from topologies.hardware import Cluster, Link
 from topologies.profile import LinkFit, Profile
@@ -57,7 +57,7 @@ def group(
     profile: Profile,
     pair: tuple[int, int] = (0, 1),
 ) -> Group:
-    """Return the ring of one group of `axis` when all its groups communicate.
+    """Return the ring of the worst-placed group of `axis`, all communicating at once.
 
     Args:
         axis: of the mesh.
@@ -69,12 +69,14 @@ def group(
     per_node = cluster.devices_per_node
     fabric = link_fit(cluster.fabric, profile)
     network = link_fit(cluster.network, profile)
-    stride, size, crosses = _extent(axis, degrees, per_node, pair)
-    in_node = clip(floor(per_node / stride), 1, size)
+    size, crosses, flows = _spread(axis, degrees, per_node, pair)
     inside = fabric.efficiency * cluster.fabric.bandwidth
-    adapters = cluster.adapters_per_node * cluster.network.bandwidth
-    sharing = minimum(per_node, degrees.tensor * degrees.data * degrees.pipeline)
-    outside = network.efficiency * adapters * in_node / sharing
+    adapters = cluster.adapters_per_node / minimum(flows, per_node)
+    if axis in {"pipeline", "embedding"}:
+        # One transfer uses one adapter, unless each device has several of its own.
+        own = cluster.adapters_per_node / per_node
+        adapters = minimum(adapters, maximum(own, 1.0))
+    outside = network.efficiency * cluster.network.bandwidth * adapters
     return Group(
         size,
         where(crosses, network.start, fabric.start),
@@ -85,33 +87,55 @@ def group(
 
 
 def link_fit(link: Link, profile: Profile) -> LinkFit:
-    """Return the profile's fit of a link, or its data sheet where there is none."""
+    """Return the profile's fit of a link, or its data sheet where there is none.
+
+    A plan's own latency replaces the sheet's: a fit's times move by the difference.
+    """
     fitted = profile.links.get(link.name)
-    if fitted is not None:
-        return fitted
+    if fitted is None:
+        latency = link.latency
+        return LinkFit(
+            efficiency=link.efficiency, start=latency, hop=latency, transfer=latency
+        )
     return LinkFit(
-        efficiency=link.efficiency,
-        start=link.latency,
-        hop=link.latency,
-        transfer=link.latency,
+        efficiency=fitted.efficiency,
+        start=maximum(fitted.start + link.moved, 0.0),
+        hop=maximum(fitted.hop + link.moved, 0.0),
+        transfer=maximum(fitted.transfer + link.moved, 0.0),
     )
 
 
-def _extent(
+def _spread(
     axis: Axis, degrees: Degrees, per_node: int, pair: tuple[int, int]
 ) -> tuple[Count, Count, Count]:
-    """Return a group's stride and size, and whether it leaves a node."""
+    """Return a group's size, whether any such group leaves a node, and its rivals.
+
+    The rivals are the groups, itself included, that leave or enter a node at once and
+    so share its adapters. A block of ranks that neither fills nodes nor divides one
+    straddles a boundary somewhere; a node may then have such a block at either end.
+    """
     tensor, data, pipeline = degrees.tensor, degrees.data, degrees.pipeline
     replica = tensor * data
-    if axis == "pipeline":
-        sender, receiver = (floor(rank * replica / per_node) for rank in pair)
-        is_far = (sender != receiver) | (replica > per_node)
-        return replica, minimum(pipeline, 2), is_far
-    if axis == "embedding":
-        stride = replica * maximum(pipeline - 1, 1)
-        return stride, minimum(pipeline, 2), stride >= per_node
+    is_several = replica * pipeline > per_node
+    if axis == "tensor":
+        straddles = (per_node % tensor != 0) * is_several
+        return tensor, straddles, where(tensor % per_node == 0, 1, 2)
+    if axis == "data":
+        straddles = (per_node % replica != 0) * is_several
+        is_aligned = (replica % per_node == 0) * (per_node % tensor == 0)
+        return data, straddles, where(is_aligned, tensor, 2 * tensor)
     if axis == "model":
         furthest = replica * (pipeline - 1) + tensor - 1
-        return replica, tensor * pipeline, furthest >= per_node
-    stride, size = (1, tensor) if axis == "tensor" else (tensor, data)
-    return stride, size, stride * (size - 1) >= per_node
+        return tensor * pipeline, furthest >= per_node, per_node
+    first, last = (0, pipeline - 1) if axis == "embedding" else pair
+    size = minimum(pipeline, 2)
+    return size, _is_apart(first, last, replica, per_node), replica
+
+
+def _is_apart(first: Count, last: Count, replica: Count, per_node: int) -> Count:
+    """Return whether any rank of one stage is on another node than its peer."""
+    begins = floor(first * replica / per_node) != floor(last * replica / per_node)
+    ends = floor(((first + 1) * replica - 1) / per_node) != floor(
+        ((last + 1) * replica - 1) / per_node
+    )
+    return maximum(begins, ends)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from simulator.explain import contributions, footnotes
+from simulator.remedy import remedy
 from simulator.result import Result
 from topologies.units import format_memory, format_quantity
 
@@ -44,6 +45,7 @@ def _heading(result: Result) -> str:
     plan, cluster = result.job.plan, result.job.cluster
     mesh = plan.parallelism
     devices = "device" if result.world_size == 1 else "devices"
+    microbatches = "micro-batch" + ("" if plan.num_microbatches == 1 else "es")
     nodes = f"{cluster.num_nodes} x {cluster.devices_per_node} {cluster.device.name}"
     axes = [
         f"tensor {mesh.tensor}" + (" (with sequence)" if mesh.sequence else ""),
@@ -55,7 +57,7 @@ def _heading(result: Result) -> str:
     details = [
         " x ".join(axes),
         *([mesh.schedule] if mesh.pipeline > 1 else []),
-        f"{plan.num_microbatches} micro-batches of {plan.batch.micro}",
+        f"{plan.num_microbatches} {microbatches} of {plan.batch.micro}",
         f"recompute {mesh.recompute}",
         plan.training.precision,
     ]
@@ -75,7 +77,7 @@ def _answer(result: Result) -> str:
     if result.job.model.tokens_per_sample > 1:
         throughput += f", {result.tokens_per_s:,.0f} tokens/s"
     lines = [
-        f"  step time    {time}   ({low} … {high} in nine of ten cases)",
+        f"  step time    {time}   ({low} … {high}{_cases(result)})",
         f"  throughput   {throughput}",
         f"  MFU          {result.mfu:.1%}{_convention(result)}",
     ]
@@ -83,7 +85,23 @@ def _answer(result: Result) -> str:
         capacity = result.job.cluster.device.memory
         need, have = format_memory(result.memory_peak_bytes), format_memory(capacity)
         lines.append(f"  DOES NOT FIT: needs {need}, the device has {have}")
+        lines.append(f"  {_remedy(result)}")
     return "\n".join(lines)
+
+
+def _remedy(result: Result) -> str:
+    """Return the nearest change that would fit."""
+    found = remedy(result.job.plan)
+    if found is None:
+        return "nothing tried would make it fit: more devices, or a smaller model"
+    change, need = found
+    keys = ", ".join(f"{key} = {value}" for key, value in change.items())
+    return f"it would fit with {keys} ({format_memory(need)})"
+
+
+def _cases(result: Result) -> str:
+    """Return what the interval is worth."""
+    return " in nine of ten cases" if result.is_interval_measured else ", assumed"
 
 
 def _convention(result: Result) -> str:
@@ -133,7 +151,13 @@ def _contributions(result: Result, num_shown: int) -> str:
 
 def _trust(result: Result) -> str:
     profile = result.job.profile
+    if not result.is_interval_measured:
+        family = result.job.model.family
+        measured = f"no {family} network was measured on this device"
+    else:
+        measured = "the interval is that of rows outside the fit"
     return (
-        f"  how far to trust it: profile '{profile.name}', {profile.basis}\n"
+        f"  how far to trust it: {measured}\n"
+        f"  profile '{profile.name}': {profile.basis}\n"
         f"  engine {result.engine}, plan {str(result.provenance['plan_sha256'])[:12]}"
     )

@@ -37,6 +37,7 @@ class Result:
         breakdown: parts of the step, which add up to it.
         ledger: what is sent, by pattern and axis.
         interval_s: where the measured time would lie in nine of ten cases [s].
+        is_interval_measured: whether that rests on measurements of such networks.
         provenance: versions, seed, profile and plan hash.
         job: the priced workload behind it.
         timeline: its spans.
@@ -55,6 +56,7 @@ class Result:
     breakdown: Breakdown
     ledger: tuple[LedgerRow, ...]
     interval_s: tuple[Seconds, Seconds]
+    is_interval_measured: bool
     provenance: dict[str, str | int]
     job: Job
     timeline: Timeline
@@ -76,6 +78,7 @@ class Result:
             "ledger": [asdict(row) for row in self.ledger],
             "staleness": {"mean": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0},
             "interval_s": list(self.interval_s),
+            "interval_basis": "measured" if self.is_interval_measured else "assumed",
             "provenance": self.provenance,
         }
 

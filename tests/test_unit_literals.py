@@ -25,7 +25,9 @@ def value_of(node):
         if base in {2.0, 10.0, 1000.0, 1024.0} and exponent is not None:
             return base**exponent
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
-        return 2.0 ** value_of(node.right) if value_of(node.left) == 1 else None
+        places = value_of(node.right)
+        is_power = value_of(node.left) == 1 and places is not None
+        return 2.0**places if is_power else None
     return None
 
 

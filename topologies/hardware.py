@@ -46,6 +46,8 @@ class Link:
         latency: time of an empty message, software included [s].
         efficiency: share of `bandwidth` that large messages reach [1].
         source: where the numbers were read.
+        moved: by how much a plan's own latency differs from the data sheet's; what was
+            fitted to the link moves as much [s].
     """
 
     name: str
@@ -53,6 +55,7 @@ class Link:
     latency: Seconds
     efficiency: Ratio
     source: str
+    moved: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

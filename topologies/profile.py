@@ -56,7 +56,8 @@ class Profile:
         device_overhead: memory that context and libraries hold [B].
         links: fits by link name.
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
-            rows outside the fit, minus one [1].
+            rows outside the fit, minus one; assumed where nothing was measured [1].
+        families: kinds of networks that those quantiles were measured on.
         basis: what the constants and the quantiles rest on, in a sentence.
     """
 
@@ -76,6 +77,7 @@ class Profile:
     links: Mapping[str, LinkFit]
     error_low: float
     error_high: float
+    families: tuple[str, ...]
     basis: str
 
 
@@ -148,6 +150,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         links=links,
         error_low=float(error["low"]),
         error_high=float(error["high"]),
+        families=tuple(error["families"]),
         basis=str(table["basis"]),
         **constants,
     )

@@ -44,7 +44,7 @@ Multiplication Background, section 3), read roughly.
 MULTIPLY_ADD: Flop = 2.0
 """What one multiply-add counts as; where dimensions become FLOP."""
 
-INNER_SPLITS = (1, 2, 4, 8)
+INNER_SPLITS = (1, 2, 4, 8, 32, 128, 512)
 """Parts into which a library may cut the inner dimension to fill the device."""
 
 SHORTEST_INNER = 256

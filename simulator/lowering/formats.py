@@ -31,9 +31,17 @@ def optimizer_bytes(optimizer: str, precision: str) -> Bytes:
     return 4.0 * (_STATES[optimizer] + (1 if is_mixed(precision) else 0))
 
 
-def optimizer_traffic(optimizer: str, precision: str) -> Bytes:
-    """Return the bytes that an optimizer step moves per parameter [B]."""
+def optimizer_traffic(optimizer: str, precision: str, gradient: str) -> Bytes:
+    """Return the bytes that an optimizer step moves per parameter [B].
+
+    Args:
+        optimizer: `adam`, `momentum` or `sgd`.
+        precision: of compute.
+        gradient: format in which gradients were summed; fp32 ones need no copy.
+    """
     update = 4 + 8 * (1 + _STATES[optimizer])
     if not is_mixed(precision):
         return float(update + 4)
-    return float((2 + 4) + 4 + 8 + update + (4 + 2) + 2)
+    cleared = _ELEMENT[gradient]
+    copied = 0 if cleared == 4 else cleared + 4
+    return float(copied + 4 + 8 + update + (4 + 2) + cleared)

@@ -171,11 +171,12 @@ def _together(
 def _accumulation(operator: Operator, share: Share) -> Work:
     """Return the addition of a fresh gradient to the one summed so far.
 
-    Reads both and writes one; bias and weight are added by kernels of their own.
+    Reads the fresh one, reads and writes the sum; bias and weight are added by
+    kernels of their own.
     """
     count = local_parameters(operator, share.tensor)
     tensors = 2 if _has_two_parameters(operator) else 1
-    size = 3.0 * share.element * count
+    size = (share.element + 2.0 * share.gradient) * count
     return memory_work(f"{operator.name} accumulate", size, launches=tensors)
 
 

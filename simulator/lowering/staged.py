@@ -106,6 +106,7 @@ def make_share(plan: Plan) -> Share:
         tensor=tensor,
         sequence=tensor if plan.parallelism.sequence else 1,
         element=element_bytes(plan.training.precision),
+        gradient=element_bytes(plan.training.gradient_precision),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from models.model import Layer, Model
-from models.operators import Linear, Operator, Split
+from models.operators import Embedding, Linear, Operator, Split
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +94,8 @@ def replicated_parameters(layer: Layer) -> float:
     """
     total = 0.0
     for operator in layer.operators:
+        if isinstance(operator, Embedding):
+            continue  # every rank looks up all tokens, so its gradient is whole
         if operator.split is Split.NONE:
             total += operator.parameters
         elif isinstance(operator, Linear) and operator.split is Split.ROW:

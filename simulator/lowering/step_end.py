@@ -82,7 +82,10 @@ def emit_optimizer(
     """Emit the optimizer step: a few passes over parameters and their state."""
     mine = stages_of(stages, rank, plan.parallelism.pipeline)
     parameters = sum(low.parameters for low in mine)
-    traffic = optimizer_traffic(plan.training.optimizer, plan.training.precision)
+    training = plan.training
+    traffic = optimizer_traffic(
+        training.optimizer, training.precision, training.gradient_precision
+    )
     work: Work = memory_work("optimizer", traffic * parameters)
     body = Body(f"optimizer of rank {rank}", "step", (HostTask("step", "step"), work))
     draft = Draft("optimizer", (rank,), "compute", body, ("norm",), host_waits=True)

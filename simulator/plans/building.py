@@ -59,7 +59,8 @@ def _network_link(network: NetworkSection) -> Link:
     if network.bandwidth is not None:
         link = dataclasses.replace(link, bandwidth=network.bandwidth)
     if network.latency is not None:
-        link = dataclasses.replace(link, latency=network.latency)
+        moved = network.latency - link.latency
+        link = dataclasses.replace(link, latency=network.latency, moved=moved)
     return link
 
 

@@ -1,4 +1,4 @@
-"""Plain tables into TOML text; only what plans hold: text, numbers, arrays, tables."""
+"""Plain tables into TOML text; only what we write: text, numbers, arrays, tables."""
 
 from __future__ import annotations
 
@@ -23,15 +23,27 @@ def _lines(mapping: Mapping[str, Any], path: str) -> Iterator[str]:
     tables = {k: v for k, v in mapping.items() if isinstance(v, Mapping)}
     for key, value in mapping.items():
         if key not in tables:
-            yield f"{key} = {_value(value)}"
+            yield f"{toml_key(key)} = {toml_value(value)}"
     for key, table in tables.items():
-        inner = f"{path}.{key}" if path else key
+        name = toml_key(key)
+        inner = f"{path}.{name}" if path else name
         yield ""
         yield f"[{inner}]"
         yield from _lines(table, inner)
 
 
-def _value(value: Any) -> str:
+def toml_key(name: str) -> str:
+    """Return a key as TOML writes it: in quotes, unless it is one bare word.
+
+    >>> toml_key("host_step"), toml_key("links.nvlink-3.hop")
+    ('host_step', '"links.nvlink-3.hop"')
+    """
+    bare = name.replace("_", "").replace("-", "")
+    return name if bare.isascii() and bare.isalnum() else toml_value(name)
+
+
+def toml_value(value: Any) -> str:
+    """Return a value as TOML writes it, on one line."""
     match value:
         case str():
             # JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
@@ -39,6 +51,6 @@ def _value(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case list() | tuple():
-            return f"[{', '.join(_value(item) for item in value)}]"
+            return f"[{', '.join(toml_value(item) for item in value)}]"
         case _:
             return repr(value)

@@ -32,7 +32,7 @@ MAX_DEVICES = 16_777_216  # 2 ** 24; the largest machines have some 2 ** 18
 MAX_LAYERS = 1_048_576  # 2 ** 20
 MAX_DIMENSION = 1_073_741_824  # 2 ** 30, of anything that a layer or batch counts
 
-# Names of design.md that are answered with "not built yet" instead of "unknown".
+# Names from the literature: the answer is "not built yet" instead of "unknown".
 PLANNED: dict[str, tuple[str, ...]] = {
     "synchronization.scheme": (
         *("parameter-server", "downpour", "sandblaster", "hogwild", "easgd"),

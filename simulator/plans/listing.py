@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from typing import Any, get_args
 
 from models import catalogue as networks
+from simulator.columns import aligned
 from simulator.plans.fields import PLANNED, Scheme, Topology
 from topologies import catalogue
+from topologies.profile import profile_names
 
 Row = dict[str, Any]
 
@@ -30,12 +31,7 @@ def table(rows: Sequence[Row], *, without: Collection[str] = ()) -> str:
         return "none"
     headings = [name for name in rows[0] if name not in without]
     lines = [headings, *([str(row[name]) for name in headings] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = (
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        for line in lines
-    )
-    return "\n".join(line.rstrip() for line in padded)
+    return "\n".join(aligned(lines, num_left=len(headings)))
 
 
 def _models() -> list[Row]:
@@ -47,20 +43,11 @@ def _names(literal: Any, key: str) -> list[Row]:
     return built + [{"name": name, "status": "planned"} for name in PLANNED[key]]
 
 
-def _profiles() -> list[Row]:
-    folder = files("topologies") / "profiles"
-    if not folder.is_dir():
-        return []
-    names = sorted(entry.name for entry in folder.iterdir())
-    ending = ".toml"
-    return [{"name": n.removesuffix(ending)} for n in names if n.endswith(ending)]
-
-
 _ROWS: dict[str, Callable[[], list[Row]]] = {
     "models": _models,
     "devices": lambda: list(catalogue.describe_devices()),
     "links": lambda: list(catalogue.describe_links()),
     "topologies": lambda: _names(Topology, "cluster.network.topology"),
     "schemes": lambda: _names(Scheme, "synchronization.scheme"),
-    "profiles": _profiles,
+    "profiles": lambda: [{"name": name} for name in profile_names()],
 }

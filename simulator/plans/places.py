@@ -1,4 +1,4 @@
-"""Where a key stands in the text of a plan; asked only once something is wrong."""
+"""Where a key stands in a TOML text; asked only once something is wrong."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Place = tuple[int, int]
+KeyPath = tuple[str | int, ...]
+"""Keys from the top of a file inwards; numbers count an array's tables from 0."""
 
 
 def line_and_column(text: str, offset: int) -> Place:
@@ -17,8 +19,8 @@ def line_and_column(text: str, offset: int) -> Place:
     return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
 
-def finder(text: str) -> Callable[[str], tuple[Place, bool]]:
-    """Return a function from dotted key to its place in the TOML `text`.
+def finder(text: str) -> Callable[[KeyPath], tuple[Place, bool]]:
+    """Return a function from the path of a key to its place in the TOML `text`.
 
     The function also says whether that very key stands there; if not, the place is
     that of the innermost table around it, or the beginning of the file.
@@ -26,26 +28,42 @@ def finder(text: str) -> Callable[[str], tuple[Place, bool]]:
     import spanned_toml  # noqa: PLC0415 - a happy path never pays for it
 
     text = text.replace("\r\n", "\n")
-    document = spanned_toml.loads(text)
+    try:
+        document = spanned_toml.loads(text)
+    except (ValueError, RecursionError):  # not of one mind with tomllib
+        return lambda _: ((1, 1), False)
 
-    def find(key: str) -> tuple[Place, bool]:
+    def find(path: KeyPath) -> tuple[Place, bool]:
         node: Any = document
         offset = 0
-        for part in _parts(key):
+        for part in path:
             inner = node.inner()
-            if not isinstance(inner, dict):
+            is_there = False
+            if isinstance(part, int):
+                is_there = isinstance(inner, list) and part < len(inner)
+            elif isinstance(inner, dict):
+                spans = {name.inner(): name.span() for name in inner}
+                is_there = part in spans
+                offset = spans[part].start if is_there else offset
+            if not is_there:
                 return line_and_column(text, offset), False
-            keys = {name.inner(): name for name in inner}
-            if part not in keys:
-                return line_and_column(text, offset), False
-            offset = keys[part].span().start
             node = inner[part]
+            if isinstance(part, int):
+                offset = _first_key(node, offset)
         return line_and_column(text, offset), True
 
     return find
 
 
-def _parts(key: str) -> list[str]:
+def _first_key(node: Any, otherwise: int) -> int:
+    """Return where the first key of a table stands; its heading has no place."""
+    keys = node.inner()
+    if not isinstance(keys, dict):
+        return otherwise
+    return min((name.span().start for name in keys), default=otherwise)
+
+
+def key_path(key: str) -> KeyPath:
     """Return the names in a dotted key, without quotes and indices."""
     names = re.findall(r"'[^']*'|\"[^\"]*\"|[^.\[]+|\[\d+\]", key)
-    return [name.strip("'\"") for name in names if not name.startswith("[")]
+    return tuple(name.strip("'\"") for name in names if not name.startswith("["))

@@ -22,7 +22,7 @@ from simulator.plans.messages import (
     not_a_table,
     unknown_key,
 )
-from simulator.plans.places import finder
+from simulator.plans.places import finder, key_path
 from simulator.plans.records import SECTIONS, TEXTS, keys_in
 
 _REQUIRED = ("model", "batch", "cluster")
@@ -169,14 +169,11 @@ def _is_within(one: str, other: str) -> bool:
 
 def located(faults: Sequence[Fault], text: str) -> list[Fault]:
     """Return `faults` with line and column, in the order of the file."""
-    try:
-        find = finder(text)
-    except (ValueError, RecursionError):  # not of one mind with tomllib
-        return list(faults)
+    find = finder(text)
     placed = []
     for fault in faults:
         keys = (fault.key, *fault.involves)
-        places = [find(key) for key in keys]
+        places = [find(key_path(key)) for key in keys]
         own = places[0][0]
         line, column = next((place for place, is_there in places if is_there), own)
         placed.append(replace(fault, line=line, column=column))

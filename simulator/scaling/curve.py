@@ -182,7 +182,7 @@ class Scaling:
         Raises:
             UnknownFormat: the suffix of `path` is none that is written.
         """
-        from simulator.plot import finished  # noqa: PLC0415 - matplotlib is heavy
+        from simulator.plot.style import finished  # noqa: PLC0415 - matplotlib is heavy
         from simulator.scaling.drawing import draw  # noqa: PLC0415 - same
 
         return finished(lambda: draw(self), path)

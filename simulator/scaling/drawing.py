@@ -18,7 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from simulator.plot import ALARM, FAINT, INK, PARTS, unit_of
+from simulator.plot.style import ALARM, FAINT, INK, PARTS, unit_of
 from simulator.scaling.answer import PART_NAMES
 from simulator.scaling.points import Measures, Point, described
 from simulator.scaling.stopping import PARTS as PART_KEYS

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from simulator.metrics import Breakdown
 from simulator.plan import Plan
-from simulator.result import Result
+from simulator.result import Result, Status
 from topologies.units import Bytes, PerSecond, Ratio, Seconds
+
+PointStatus = Status | Literal["invalid", "infeasible"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,8 @@ class Point:
         settings: the value of each key that varies.
         devices: in the cluster; None where the settings do not say [1].
         plan: what was predicted; None if the settings make no plan.
-        status: `completed`, `out_of_memory`, `deadlock` or `invalid`.
+        status: `completed`, `out_of_memory` or `deadlock`, as of a result; `invalid`
+            if the settings make no plan, `infeasible` if that cannot run otherwise.
         reason: why there is no prediction; empty if there is one.
         measures: the prediction; under `out_of_memory`, what it would be if it fitted.
     """
@@ -64,7 +67,7 @@ class Point:
     settings: Mapping[str, Any]
     devices: int | None
     plan: Plan | None
-    status: str
+    status: PointStatus
     reason: str = ""
     measures: Measures | None = None
 

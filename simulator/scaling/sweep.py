@@ -16,7 +16,7 @@ from simulator.plans.records import plan_keys
 from simulator.progress import Progress
 from simulator.result import Engine
 from simulator.scaling.curve import Scaling
-from simulator.scaling.points import Point, described, measures_of
+from simulator.scaling.points import Point, PointStatus, described, measures_of
 
 _DATA, _BATCH = "parallelism.data", "batch.global"
 _MACHINE = ("cluster.nodes", "cluster.devices_per_node")
@@ -152,7 +152,7 @@ def _point(
     try:
         changed = plan.replace(changes)
         result = simulate(changed, engine=engine)
-        status: str = result.status
+        status: PointStatus = result.status
         measures = measures_of(result)
     except PlanError as error:
         status, reason = "invalid", " | ".join(_said(f) for f in error.faults)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from simulator.columns import aligned
 from simulator.scaling.points import rate, short_names
 from topologies.units import format_memory, format_quantity
 
@@ -86,16 +87,10 @@ def _status(row: _Row) -> tuple[str, str]:
 def text_table(scaling: Scaling) -> str:
     """Return aligned columns; what is wrong with a point stands under it."""
     headings, body = cells(scaling)
-    lines = [headings, *(row for row, _ in body)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-
-    def aligned(line: list[str]) -> str:
-        pairs = zip(line, widths, strict=True)
-        return "  " + "  ".join(cell.rjust(width) for cell, width in pairs)
-
-    shown = [aligned(headings)]
-    for row, reason in body:
-        shown.append(aligned(row))
+    heading, *lines = aligned([headings, *(row for row, _ in body)], num_left=0)
+    shown = [f"  {heading}"]
+    for line, (_, reason) in zip(lines, body, strict=True):
+        shown.append(f"  {line}")
         if reason:
             shown.append(f"      {reason}")
     return "\n".join(shown)

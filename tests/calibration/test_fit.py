@@ -8,8 +8,9 @@ import pytest
 
 from calibration.declaration import FITS, Declaration, Fitted, Fixed, read_declaration
 from calibration.files import read_score_files
-from calibration.fit import Rows, fit, folds, lowered_rows
+from calibration.fit import fit
 from calibration.fit_file import profile_text
+from calibration.fit_rows import Rows, folds, lowered_rows
 from calibration.repricing import structure, unit_of, with_constants
 from simulator import Plan, simulate
 from simulator.errors import PlanError

@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 import calibration.score
+from calibration.predictions import predict
 from calibration.score import score_files
 from simulator import Plan, simulate
 from simulator.errors import PlanError
@@ -220,7 +221,7 @@ def test_gpt_flop_of_the_baseline_are_the_papers():
             "cluster": {"device": "a100-sxm4-80gb"},
         }
     )
-    flop = calibration.predictions.predict(plan).ideal_time_s * 312e12
+    flop = predict(plan).ideal_time_s * 312e12
     paper = 96 * batch * s * l * h**2 * (1 + s / (6 * h) + v / (16 * l * h))
     assert flop == pytest.approx(paper)
 

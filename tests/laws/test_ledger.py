@@ -72,8 +72,8 @@ def test_sequence_parallel_gathers_and_scatters_instead():
     Around the blocks: the embedding scatters, and gathers its gradient; the logits
     gather twice and scatter. The only all-reduces left are the loss's three, of 4
     bytes a token, and at the end those of parameters that every rank holds: norms'
-    gain and bias (two norms a block and the final one, 2 h each), the biases of
-    projection and fc2 (h each) and the position table (s·h).
+    gain and bias (two norms a block and the final one, 2 h each) and the biases of
+    projection and fc2 (h each). The position table's gradient is whole on every rank.
     """
     b, m, d, layers = 3, 5, 2, 4
     rows = rows_of(
@@ -93,7 +93,7 @@ def test_sequence_parallel_gathers_and_scatters_instead():
         groups * scatters * part,
         groups * scatters,
     )
-    replicated = layers * (2 * 2 * H + 2 * H) + 2 * H + S * H
+    replicated = layers * (2 * 2 * H + 2 * H) + 2 * H
     loss = groups * 3 * 4 * b * S
     assert rows["all-reduce", "tensor"] == (loss + d * G * replicated, 3 * groups + d)
 

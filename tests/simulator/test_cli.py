@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator import cli
+from simulator import Plan, cli
 from simulator.errors import MissingOptional
 
 ROOT = Path(__file__).parents[2]
@@ -192,7 +192,7 @@ def test_exit_code_of_an_error(simulate, monkeypatch, error, code, answer):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(cli, "_load", fail)
+    monkeypatch.setattr(Plan, "load", fail)
     found, out, err = simulate(GPT)
     assert (found, out) == (code, "")
     assert answer in err
@@ -203,7 +203,7 @@ def test_debug_shows_the_traceback(simulate, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_load", fail)
+    monkeypatch.setattr(Plan, "load", fail)
     code, _, err = simulate(GPT, "--debug")
     assert code == 1
     assert "Traceback" in err
@@ -213,7 +213,7 @@ def test_an_internal_error_asks_for_command_and_version(simulate, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_load", fail)
+    monkeypatch.setattr(Plan, "load", fail)
     _, _, err = simulate("plan.toml", "--seed", "3")
     assert "simulate plan.toml --seed 3 (0.1.0)" in err
 
@@ -282,6 +282,13 @@ def test_trace_and_plot_are_written_and_said_on_stderr(simulate, tmp_path):
     assert err.splitlines() == [f"wrote {trace}", f"wrote {plot}"]
     assert trace.stat().st_size > 0
     assert plot.stat().st_size > 0
+
+
+@pytest.mark.parametrize("verb", [(), ("scale", "--over", "batch.micro=32,64")])
+def test_a_picture_that_nobody_draws_is_refused_before_the_work(simulate, verb):
+    code, out, err = simulate(*verb[:1], MLP, *verb[1:], "--plot", "curve.gif")
+    assert (code, out) == (2, "")
+    assert "allowed: .svg, .png" in err
 
 
 def test_a_file_that_cannot_be_written_is_exit_code_2(simulate, tmp_path):

@@ -8,6 +8,8 @@ import pytest
 from simulator.job import prepare
 from simulator.placement import Degrees, group, link_fit
 from tests.laws.small_plans import plan
+from topologies.catalogue import link
+from topologies.profile import load_profile
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +102,13 @@ def test_a_link_without_a_fit_is_its_data_sheet(machine):
     link = replace(cluster.network, name="new", latency=3.0, efficiency=0.5)
     fit = link_fit(link, profile)
     assert (fit.efficiency, fit.start, fit.hop, fit.transfer) == (0.5, 3.0, 3.0, 3.0)
+
+
+def test_a_plans_own_latency_moves_what_was_fitted_to_the_link():
+    sheet = link("infiniband-hdr")
+    slower = replace(sheet, latency=sheet.latency + 1e-3, moved=1e-3)
+    fitted = load_profile("a100").links["infiniband-hdr"]
+    moved = link_fit(slower, load_profile("a100"))
+    assert moved.hop == fitted.hop + 1e-3
+    assert moved.transfer == fitted.transfer + 1e-3
+    assert moved.efficiency == fitted.efficiency

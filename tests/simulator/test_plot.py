@@ -10,7 +10,8 @@ import pytest
 
 from simulator import Plan, plot_breakdown, plot_timeline, scale, simulate
 from simulator.errors import RehearsalError
-from simulator.plot import PARTS, UnknownFormat
+from simulator.plot import UnknownFormat
+from simulator.plot.style import PARTS
 from simulator.scaling.stopping import PARTS as PART_KEYS
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +155,24 @@ def test_a_timeline_of_very_many_ranks_is_cut_and_says_so(resnet, tmp_path):
     result = simulate(plan, engine="analytical", is_folded=False)
     plot_timeline(result, tmp_path / "time.svg")
     assert "the first 64 of 80 simulated ranks" in words_of(tmp_path / "time.svg")
+
+
+def test_collectives_beside_kernels_have_a_lane(gpt):
+    plan = gpt.replace(
+        {
+            "parallelism.overlap_tensor": True,
+            "parallelism.tensor": 2,
+            "parallelism.pipeline": 2,
+            "cluster.nodes": 1,
+            "cluster.devices_per_node": 4,
+            "parallelism.data": None,
+            "batch.global": 2,
+            "batch.micro": 1,
+        }
+    )
+    result = simulate(plan, engine="analytical", is_folded=False)
+    assert "tensor" in {span.stream for span in result.timeline.spans}
+    plot_timeline(result)
 
 
 # -- scaling ---------------------------------------------------------------------------

@@ -27,7 +27,10 @@ def ending_time(context: Context) -> Seconds:
         0.0,
     )
     norm = context.all_reduce_time("model", _NORM_BYTES)
-    traffic = optimizer_traffic(plan.training.optimizer, plan.training.precision)
+    training = plan.training
+    traffic = optimizer_traffic(
+        training.optimizer, training.precision, training.gradient_precision
+    )
     pricer = context.pricer
     bandwidth = (
         pricer.profile.memory_efficiency * pricer.cluster.device.memory_bandwidth

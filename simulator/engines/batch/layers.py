@@ -53,6 +53,7 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         tensor=tensor,
         sequence=tensor if plan.parallelism.sequence else 1,
         element=element_bytes(plan.training.precision),
+        gradient=element_bytes(plan.training.gradient_precision),
     )
     recompute = plan.parallelism.recompute
 

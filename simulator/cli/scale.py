@@ -1,0 +1,95 @@
+"""`simulate scale`: one plan over ranges of its keys."""
+
+# ruff: noqa: PLC0415 - bodies import what they need when they run
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.cli.options import (
+    FILE,
+    check_picture,
+    json_option,
+    load,
+    plan_options,
+    print_json,
+    writing,
+)
+from simulator.errors import Fault, Infeasible, PlanError
+
+if TYPE_CHECKING:
+    from simulator.result import Engine
+
+
+@click.command()
+@plan_options
+@json_option
+@click.option(
+    "--over",
+    metavar="KEY=V1,V2,...",
+    multiple=True,
+    required=True,
+    help="Values to try; several --over are combined.",
+)
+@click.option("--weak", is_flag=True, help="Let the batch grow with the devices.")
+@click.option("--csv", type=FILE, help="Write the table as CSV.")
+@click.option("--plot", type=FILE, help="Draw the curve.")
+def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
+    plan: str,
+    changes: Sequence[str],
+    engine: Engine,
+    as_json: bool,
+    over: Sequence[str],
+    weak: bool,
+    csv: Path | None,
+    plot: Path | None,
+) -> None:
+    """Predict a plan over a range of values: the scaling curve."""
+    values, loaded = _ranges(over), load(plan, changes)
+    check_picture(plot)
+    from simulator.scaling import scale as scaled
+
+    scaling = scaled(loaded, values, engine, weak=weak)
+    if as_json:
+        print_json(scaling.to_json())
+    else:
+        click.echo(scaling.text())
+    if csv:
+        with writing(csv):
+            csv.write_text(scaling.to_csv(), encoding="utf-8")
+    if plot:
+        with writing(plot):
+            scaling.plot(plot)
+    if scaling.is_interrupted:
+        raise KeyboardInterrupt
+    if not any(point.is_feasible for point in scaling.points):
+        raise Infeasible("no point of the table can run")
+
+
+def _ranges(over: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the values of each `--over KEY=V1,V2`, by key."""
+    from simulator.plans.messages import choices
+    from simulator.plans.reading import parse_value
+    from simulator.plans.records import plan_keys
+
+    found: dict[str, list[Any]] = {}
+    faults = []
+    for text in over:
+        key, _, values = text.partition("=")
+        given = f"--over {text}"
+        if key not in plan_keys():
+            remedy = choices(key, plan_keys(), "`simulate schema`")
+            faults.append(Fault(key, f"unknown key '{key}'", remedy, given=given))
+        elif key in found:
+            faults.append(Fault(key, "is given twice", given=given))
+        elif not all(value.strip() for value in values.split(",")):
+            remedy = f"write --over {key}=V1,V2"
+            faults.append(Fault(key, "has no values", remedy, given=given))
+        found[key] = [parse_value(value.strip()) for value in values.split(",")]
+    if faults:
+        raise PlanError(faults, "the command line")
+    return found
