@@ -71,19 +71,19 @@ def build_graph(workload: Workload, prices: dict[Body, Price]) -> Graph:
     successors: list[list[int]] = [[] for _ in ops]
     num_before = [0] * len(ops)
     programs: list[list[int]] = [[] for _ in workload.roles]
-    last: dict[tuple[int, str], int] = {}
+    last: list[dict[str, int]] = [{} for _ in workload.roles]
     for index, op in enumerate(ops):
-        before = set(op.after)
+        before = op.after
         for rank in op.ranks:
             programs[rank].append(index)
-            key = (rank, op.stream)
-            previous = last.get(key)
-            if previous is not None:
-                before.add(previous)
-            last[key] = index
+            latest = last[rank]
+            previous = latest.get(op.stream)
+            if previous is not None and previous not in before:
+                before = (*before, previous)
+            latest[op.stream] = index
+        num_before[index] = len(before)
         for other in before:
             successors[other].append(index)
-        num_before[index] = len(before)
     return Graph(
         busy,
         issued,

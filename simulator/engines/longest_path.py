@@ -14,8 +14,7 @@ def longest_path(graph: Graph) -> Times:
     walk = _Walk(graph)
     for rank in range(len(graph.programs)):
         walk.issue(rank)
-    while walk.work:
-        walk.visit(walk.work.pop())
+    walk.visit_all()
     return Times(walk.ready, walk.end)
 
 
@@ -37,45 +36,53 @@ class _Walk:
 
     def issue(self, rank: int) -> None:
         """Let a host run ahead up to the first op that it must wait for."""
-        graph = self.graph
-        program = graph.programs[rank]
-        while self.place[rank] < len(program):
-            index = program[self.place[rank]]
-            self.count_down(index)
-            if graph.host_waits[index]:
-                return
-            host_free = self.host_free[rank]
-            self.host_start[index] = max(self.host_start[index], host_free)
-            self.host_free[rank] = host_free + graph.host[index]
-            self.place[rank] += 1
+        graph, missing, host_start = self.graph, self.missing, self.host_start
+        program, waits, host = graph.programs[rank], graph.host_waits, graph.host
+        position, free = self.place[rank], self.host_free[rank]
+        while position < len(program):
+            index = program[position]
+            missing[index] -= 1
+            if missing[index] == 0:
+                self.work.append(index)
+            if waits[index]:
+                break
+            if free > host_start[index]:  # noqa: PLR1730 - faster than max
+                host_start[index] = free
+            free += host[index]
+            position += 1
+        self.place[rank], self.host_free[rank] = position, free
 
-    def visit(self, index: int) -> None:
-        """Compute an op's end and tell whatever waits for it."""
-        graph, ready = self.graph, self.ready
-        begin = ready[index]
-        host_begin = self.host_start[index]
-        if graph.host_waits[index]:
-            host_begin = self.wait(index, begin)
-        finish = max(begin + graph.busy[index], host_begin + graph.issued[index])
-        self.end[index] = finish
-        for other in graph.successors[index]:
-            ready[other] = max(ready[other], finish)
-            self.count_down(other)
-        if graph.host_waits[index]:
-            for rank in graph.ranks[index]:
-                self.issue(rank)
+    def visit_all(self) -> None:
+        """Compute ends, and tell whatever waits for them, until nothing can run."""
+        graph, work, ready, missing = self.graph, self.work, self.ready, self.missing
+        busy, issued, host_waits = graph.busy, graph.issued, graph.host_waits
+        while work:
+            index = work.pop()
+            is_waited_for = host_waits[index]
+            host_begin = self.wait(index) if is_waited_for else self.host_start[index]
+            finish = ready[index] + busy[index]
+            if host_begin + issued[index] > finish:  # noqa: PLR1730 - faster than max
+                finish = host_begin + issued[index]
+            self.end[index] = finish
+            for other in graph.successors[index]:
+                if finish > ready[other]:  # noqa: PLR1730 - faster than max
+                    ready[other] = finish
+                left = missing[other] - 1
+                missing[other] = left
+                if left == 0:
+                    work.append(other)
+            if is_waited_for:
+                for rank in graph.ranks[index]:
+                    self.issue(rank)
 
-    def wait(self, index: int, begin: float) -> float:
+    def wait(self, index: int) -> float:
         """Return when the hosts of a blocking op start it, once all have arrived."""
-        ranks = self.graph.ranks[index]
-        host_begin = max(begin, *(self.host_free[rank] for rank in ranks))
+        host_free, ranks = self.host_free, self.graph.ranks[index]
+        host_begin = self.ready[index]
         for rank in ranks:
-            self.host_free[rank] = host_begin + self.graph.host[index]
+            if host_free[rank] > host_begin:  # noqa: PLR1730 - faster than max
+                host_begin = host_free[rank]
+        for rank in ranks:
+            host_free[rank] = host_begin + self.graph.host[index]
             self.place[rank] += 1
         return host_begin
-
-    def count_down(self, index: int) -> None:
-        """Note that one thing which an op waits for is known."""
-        self.missing[index] -= 1
-        if self.missing[index] == 0:
-            self.work.append(index)

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import element_bytes
-from simulator.lowering.schedules import Action
+from simulator.lowering.schedules import Action, Kind
 from simulator.lowering.staged import LoweredStage
 from simulator.lowering.stages import layer_parameters
 from simulator.plan import Plan
@@ -31,38 +31,62 @@ def emit_passes(
     last_microbatch = plan.num_microbatches - 1
     is_bucketed = plan.synchronization.overlap and plan.parallelism.data > 1
     sends: tuple[Hashable, ...] = ()
+    num_stages = len(stages)
+    ranks = (rank,)
+    kinds: tuple[Kind, ...] = ("F", "B")
+    transfers = {
+        (kind, stage): _transfer(emitter, plan, stages, kind, stage)
+        for kind in kinds
+        for stage in range(rank, num_stages, pipeline)
+    }
     for action in row:
         stage, kind, microbatch = action
         lowered = stages[stage]
-        source = stage - 1 if kind == "F" else stage + 1
-        target = stage + 1 if kind == "F" else stage - 1
-        receives: tuple[Hashable, ...] = ()
-        if 0 <= source < len(stages):
-            receives = (("send", kind, source, microbatch),)
-        after = receives + sends
-        waits = pipeline > 1 or kind == "F"
-        if kind == "B" and is_bucketed and microbatch == last_microbatch:
+        is_forward = kind == "F"
+        source = stage - 1 if is_forward else stage + 1
+        after = sends
+        if 0 <= source < num_stages:
+            after = (("send", kind, source, microbatch), *sends)
+        waits = pipeline > 1 or is_forward
+        name = f"{stage}{kind}{microbatch}"
+        if not is_forward and is_bucketed and microbatch == last_microbatch:
             _emit_bucketed_backward(emitter, plan, lowered, action, after)
         else:
-            body = lowered.forward if kind == "F" else lowered.backward
-            draft = Draft(str(action), (rank,), "compute", body, after, waits)
+            body = lowered.forward if is_forward else lowered.backward
+            draft = Draft(name, ranks, "compute", body, after, waits)
             emitter.emit(action, draft)
+        transfer = transfers[kind, stage]
         sends = ()
-        if 0 <= target < len(stages):
+        if transfer is not None:
+            stream, sent = transfer
             key = ("send", kind, stage, microbatch)
-            stream: Stream = "send-forward" if kind == "F" else "send-backward"
-            boundary = min(stage, target)
-            size = _boundary_bytes(plan, stages[boundary])
-            pair = (stage % pipeline, target % pipeline)
-            body = emitter.body(
-                ("send", kind, boundary),
-                f"send {kind} between stages {boundary} and {boundary + 1}",
-                "message",
-                Message(f"send {kind}", "send", "pipeline", size, pair),
-            )
-            draft = Draft(f"send {action}", (rank,), stream, body, (action,))
+            draft = Draft(f"send {name}", ranks, stream, sent, (action,))
             emitter.emit(key, draft)
             sends = (key,)
+
+
+def _transfer(
+    emitter: Emitter,
+    plan: Plan,
+    stages: tuple[LoweredStage, ...],
+    kind: Kind,
+    stage: int,
+) -> tuple[Stream, Body] | None:
+    """Return the stream and body of a pass's send; None at the pipeline's ends."""
+    pipeline = plan.parallelism.pipeline
+    target = stage + 1 if kind == "F" else stage - 1
+    if not 0 <= target < len(stages):
+        return None
+    boundary = min(stage, target)
+    size = _boundary_bytes(plan, stages[boundary])
+    pair = (stage % pipeline, target % pipeline)
+    body = emitter.body(
+        ("send", kind, boundary),
+        f"send {kind} between stages {boundary} and {boundary + 1}",
+        "message",
+        Message(f"send {kind}", "send", "pipeline", size, pair),
+    )
+    return ("send-forward" if kind == "F" else "send-backward"), body
 
 
 def _boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
