@@ -7,6 +7,7 @@ logs, pipes and quick commands never see it.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from shutil import get_terminal_size
@@ -17,6 +18,7 @@ from topologies.units import Seconds, format_quantity
 
 _PATIENCE: Seconds = 2.0  # what is done sooner needs no line
 _REFRESH: Seconds = 0.1
+_BEAT: Seconds = 0.5
 _FALLBACK = (80, 24)  # columns and lines of a terminal that does not say
 
 
@@ -94,3 +96,52 @@ class Progress:
         self._stream.write(f"\r{line.ljust(self._width)}")
         self._stream.flush()
         self._width = len(line) or self._width
+
+
+class Heartbeat:
+    """A line such as `predicting: 5.0 s` while one long computation goes on.
+
+        with Heartbeat("predicting"):
+            result = simulate(plan)
+
+    Args:
+        what: is going on.
+        stream: where the line goes; stderr if left out.
+    """
+
+    def __init__(self, what: str, *, stream: TextIO | None = None) -> None:
+        self._what = what
+        self._stream = sys.stderr if stream is None else stream
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start beating, if anybody watches."""
+        if self._stream.isatty():
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and wipe the line."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _beat(self) -> None:
+        began, width = time.monotonic(), 0
+        wait = _PATIENCE
+        while not self._over.wait(wait):
+            passed = format_quantity(time.monotonic() - began, "s")
+            line = f"{self._what}: {passed}"
+            width = max(width, len(line))
+            self._stream.write(f"\r{line.ljust(width)}")
+            self._stream.flush()
+            wait = _BEAT
+        if width:
+            self._stream.write(f"\r{' ' * width}\r")
+            self._stream.flush()

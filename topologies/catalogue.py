@@ -46,6 +46,7 @@ def device(name: str) -> Device:
         memory=parse_quantity(entry["memory"], "B"),
         memory_bandwidth=parse_quantity(entry["memory_bandwidth"], "B/s"),
         num_units=entry.get("num_units", 0),
+        fabric=entry["fabric"],
         profile=entry["profile"],
         source=_cite(entry),
     )
@@ -100,7 +101,7 @@ def _describe_device(entry: dict[str, Any]) -> dict[str, str]:
         "memory": format_quantity(record.memory, "B"),
         "memory bandwidth": format_quantity(record.memory_bandwidth, "B/s"),
         "peak": ", ".join(peaks),
-        "fabric": entry["fabric"],
+        "fabric": record.fabric,
         "host": entry["host"],
         "profile": record.profile,
         "also": ", ".join(entry["aliases"]),

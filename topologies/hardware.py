@@ -23,6 +23,7 @@ class Device:
         memory: capacity [B].
         memory_bandwidth: of the device's own memory [B/s].
         num_units: streaming multiprocessors, compute units or cores [1].
+        fabric: name of the link that nodes of it usually have between devices.
         profile: name of the profile that prices it.
         source: where the numbers were read.
     """
@@ -32,6 +33,7 @@ class Device:
     memory: Bytes
     memory_bandwidth: BytesPerSecond
     num_units: int
+    fabric: str
     profile: str
     source: str
 

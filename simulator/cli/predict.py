@@ -55,8 +55,10 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise click.UsageError("--replicas is not built yet: nothing is random so far")
     check_picture(plot)
     from simulator.api import simulate
+    from simulator.progress import Heartbeat
 
-    result = simulate(loaded, engine=engine, seed=seed, is_folded=not unfolded)
+    with Heartbeat("predicting"):
+        result = simulate(loaded, engine=engine, seed=seed, is_folded=not unfolded)
     values = result.to_json()
     texts = {}
     if explain:
@@ -76,7 +78,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     if trace:
         from simulator.trace import write_trace
 
-        with writing(trace):
+        with writing(trace), Heartbeat("writing the trace"):
             write_trace(result, trace)
     if plot:
         from simulator.plot import plot_breakdown

@@ -59,11 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Hundreds of thousands of ops, none of them garbage, are not worth looking through.
     gc.set_threshold(200_000, 50, 50)
     code = _run(words)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # Said already; python would say it again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # a shell may have closed it
+                stream.flush()
+        except OSError:
+            # Said already; python would say it again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 
@@ -92,6 +94,9 @@ def _explained(error: Exception, words: Sequence[str]) -> int:
     if isinstance(error, RehearsalError):
         click.echo(str(error), err=True)
         return error.exit_code
+    if isinstance(error, OSError):
+        click.echo(f"cannot write the result: {error.strerror}", err=True)
+        return RehearsalError.exit_code
     from simulator.version import VERSION
 
     command = " ".join(["simulate", *words])

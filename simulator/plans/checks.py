@@ -139,12 +139,12 @@ def _cluster_faults(cluster: ClusterSection) -> Iterator[Fault]:
     if cluster.num_devices > MAX_DEVICES:
         problem = f"{nodes} x {devices} = {cluster.num_devices} devices"
         yield Fault("cluster.nodes", problem, f"at most {MAX_DEVICES} are simulated")
-    links = catalogue.link_names()
     if cluster.fabric is not None:
         yield from _name_fault("cluster.fabric", "link", cluster.fabric)
     elif devices > 1:
         problem = f"is missing: {devices} devices in a node need a link between them"
-        remedy = f'add fabric = "nvlink-3" or another link: {", ".join(links)}'
+        usual = _usual_fabric(cluster)
+        remedy = f'add fabric = "{usual}" or another of `simulate list links`'
         yield Fault("cluster.fabric", problem, remedy)
     if cluster.network is not None:
         yield from _name_fault("cluster.network.link", "link", cluster.network.link)
@@ -152,6 +152,14 @@ def _cluster_faults(cluster: ClusterSection) -> Iterator[Fault]:
         problem = f"the table is missing: {nodes} nodes need a network between them"
         remedy = 'add [cluster.network] with link = "infiniband-hdr"'
         yield Fault("cluster.network", problem, remedy, involves=("cluster.nodes",))
+
+
+def _usual_fabric(cluster: ClusterSection) -> str:
+    """Return the link that nodes of the plan's device usually have."""
+    try:
+        return catalogue.device(cluster.device).fabric
+    except catalogue.UnknownName:
+        return "nvlink-3"
 
 
 def _name_fault(key: str, kind: str, name: str) -> Iterator[Fault]:

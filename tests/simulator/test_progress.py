@@ -1,10 +1,11 @@
 """The line on stderr: only on a terminal, only after a while, and gone at the end."""
 
 import io
+import time
 
 import pytest
 
-from simulator.progress import Progress
+from simulator.progress import Heartbeat, Progress
 
 
 class Screen(io.StringIO):
@@ -104,3 +105,21 @@ def test_a_line_never_wraps(clock, screen, monkeypatch):
         clock.now += 4.0
         progress.show(1, "x" * 200)
         assert len(screen.line) == 19
+
+
+def test_a_heartbeat_beats_on_a_terminal_and_wipes_its_line(monkeypatch):
+    monkeypatch.setattr("simulator.progress._PATIENCE", 0.01)
+    monkeypatch.setattr("simulator.progress._BEAT", 0.01)
+    terminal = Screen()
+    with Heartbeat("predicting", stream=terminal):
+        while "predicting: " not in terminal.getvalue():
+            time.sleep(0.001)
+    assert terminal.getvalue().endswith("\r")
+    assert terminal.getvalue().rstrip("\r").endswith(" ")
+
+
+def test_a_heartbeat_is_silent_when_nobody_watches():
+    log = io.StringIO()
+    with Heartbeat("predicting", stream=log):
+        pass
+    assert log.getvalue() == ""
