@@ -24,8 +24,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from models.model import Layer
 from models.operators import (
     Convolution,
@@ -36,6 +34,7 @@ from models.operators import (
     Split,
 )
 from models.work import Share, Work, memory_work
+from simulator.costs.elementwise import is_any_above_one
 from simulator.lowering.stages import local_parameters
 from simulator.workload import Beside, Item, Message, Pattern, Repeat
 from topologies.units import Bytes
@@ -186,18 +185,13 @@ def _has_two_parameters(operator: Operator) -> bool:
 
 
 def _is_split(operator: Operator, share: Share) -> bool:
-    """Return whether tensor parallelism divides the operator on this device."""
-    return operator.split is not Split.NONE and _any_above_one(share.tensor)
-
-
-def _is_sequence(share: Share) -> bool:
-    return _any_above_one(share.sequence)
-
-
-def _any_above_one(degree: float) -> bool:
-    """Return whether a degree, or any of an array of them, is above one.
+    """Return whether tensor parallelism divides the operator on this device.
 
     Where only some of an array's plans are split, messages over groups of one rank
     are priced at nothing.
     """
-    return bool(np.max(degree) > 1)
+    return operator.split is not Split.NONE and is_any_above_one(share.tensor)
+
+
+def _is_sequence(share: Share) -> bool:
+    return is_any_above_one(share.sequence)

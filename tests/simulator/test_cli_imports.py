@@ -18,7 +18,7 @@ HEAVY = {
 }
 # What stays out of a prediction whatever it does; plots and errors load their own.
 NEVER_IN_A_PREDICTION = {
-    *("scipy", "networkx", "matplotlib", "pandas", "torch", "rich"),
+    *("numpy", "scipy", "networkx", "matplotlib", "pandas", "torch", "rich"),
     *("spanned_toml", "jsonschema", "calibration"),
 }
 PROGRAM = """
