@@ -1,6 +1,6 @@
 """Golden: the errors on the committed measurements stay as small as they are.
 
-The bounds are a quarter or more above what was reached when they were set, and may be
+The bounds are a tenth or more above what was reached when they were set, and may be
 tightened by anyone. They are on rows that no constant was fitted on; that is not
 blind, because the model's form was chosen by people who saw these errors. SC21 and
 Korthikanti cannot both be met: the same two models on the same machine are 8 to 10 %
@@ -17,11 +17,11 @@ from calibration.score import score_files
 FOLDER = Path(__file__).parents[2] / "calibration" / "published"
 
 BOUNDS = {  # rows outside the fit, MAPE and size of the bias
-    "vtrain-a100-multi": (24, 0.085, 0.04),
-    "vtrain-a100-single": (160, 0.07, 0.02),
-    "megatron-sc21-table1": (10, 0.08, 0.06),
-    "korthikanti-table5": (8, 0.05, 0.05),
-    "krizhevsky-2014": (1, 0.55, 0.55),
+    "vtrain-a100-multi": (24, 0.075, 0.03),
+    "vtrain-a100-single": (160, 0.063, 0.01),
+    "megatron-sc21-table1": (10, 0.06, 0.045),
+    "korthikanti-table5": (8, 0.025, 0.01),
+    "krizhevsky-2014": (1, 0.20, 0.20),
 }
 
 
