@@ -42,7 +42,7 @@ def mlp(widths: Sequence[int] = (784, 512, 10), name: str = "mlp") -> Model:
         )
         operators: tuple[Operator, ...] = (linear, after)
         layers.append(Layer(own, operators, columns))
-    return Model(name, tuple(layers), 1, 4.0 * widths[0], family="mlp")
+    return Model(name, tuple(layers), 1, family="mlp")
 
 
 def _check(widths: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.operators import Operator, Split
-from models.work import Share, Work
+from models.work import Share
 
 LayerRole = Literal["embedding", "block", "head"]
 
@@ -67,7 +67,6 @@ class Model:
         name: the published name, or the family for free dimensions.
         layers: in forward order; identical layers are one object.
         tokens_per_sample: sequence length, or 1 where a sample is an image [1].
-        sample_bytes: bytes of one input sample as it reaches the device [B].
         attention: `causal`, `full` or `none`: the FLOP convention printed
             beside MFU. FLOP are counted over the full matrix in either case.
         family: which kind of network (`gpt`, `llama with flash attention`,
@@ -77,7 +76,6 @@ class Model:
     name: str
     layers: tuple[Layer, ...]
     tokens_per_sample: int
-    sample_bytes: float
     attention: Literal["causal", "full", "none"] = "none"
     family: str = "convolutional"
 
@@ -112,16 +110,3 @@ class Model:
         """Return the sum over layers, equal ones computed once."""
         counts = Counter(self.layers)
         return sum(count * flop(layer) for layer, count in counts.items())
-
-
-def works(layer: Layer, share: Share, direction: str) -> tuple[Work, ...]:
-    """Return the kernels of one direction of `layer`: F, I, W or B (I and W)."""
-    if direction == "F":
-        return tuple(w for op in layer.operators for w in op.forward(share))
-    chosen: list[Work] = []
-    for operator in reversed(layer.operators):
-        if direction in {"I", "B"}:
-            chosen.extend(operator.backward_input(share))
-        if direction in {"W", "B"}:
-            chosen.extend(operator.backward_weight(share))
-    return tuple(chosen)

@@ -27,7 +27,6 @@ def transformer(name: str, shape: TransformerShape) -> Model:
         name=name,
         layers=(_embedding(shape), *([layer] * shape.layers), _head(shape)),
         tokens_per_sample=shape.sequence_length,
-        sample_bytes=8.0 * shape.sequence_length,
         attention="full" if shape.family == "bert" else "causal",
         family=shape.family + (" with flash attention" if is_flash else ""),
     )

@@ -37,4 +37,4 @@ def alexnet() -> Model:
     path = end("fc6", path.linear("fc6", 4096).relu("relu6"))
     path = end("fc7", path.dropout("drop7").linear("fc7", 4096).relu("relu7"))
     end("fc8", path.linear("fc8", 1000).loss())
-    return Model("alexnet", tuple(layers), 1, 4.0 * IMAGE.elements)
+    return Model("alexnet", tuple(layers), 1)

@@ -55,7 +55,7 @@ def inception_v3(*, has_auxiliary: bool = True) -> Model:
     head = pooled.dropout("dropout", keeps_input=False).linear("fc", 1000).loss()
     layers.append(head.layer("head"))
     name = "inception-v3" if has_auxiliary else "inception-v3-no-aux"
-    return Model(name, tuple(layers), 1, 4.0 * IMAGE.elements)
+    return Model(name, tuple(layers), 1)
 
 
 def _stem() -> tuple[list[Layer], Maps]:

@@ -45,7 +45,7 @@ def resnet(depth: int) -> Model:
         layers += [rest] * (num_blocks - 1)
         maps = first.maps
     layers.append(_head(maps))
-    return Model(f"resnet{depth}", tuple(layers), 1, 4.0 * IMAGE.elements)
+    return Model(f"resnet{depth}", tuple(layers), 1)
 
 
 def _block(maps: Maps, width: int, stride: int, is_bottleneck: bool) -> Path:

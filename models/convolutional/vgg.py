@@ -27,7 +27,7 @@ def vgg(depth: int) -> Model:
     for number, (num_convs, channels) in enumerate(groups, start=1):
         group, maps = _group(f"conv{number}", maps, channels, num_convs)
         layers += group
-    return Model(f"vgg{depth}", (*layers, *_classifier(maps)), 1, 4.0 * IMAGE.elements)
+    return Model(f"vgg{depth}", (*layers, *_classifier(maps)), 1)
 
 
 def _group(

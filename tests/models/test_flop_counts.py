@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.catalogue import build, names
-from models.model import works
 from models.operators import Convolution, Linear
 from models.work import Share
 
@@ -24,6 +23,19 @@ TORCH = {
     "inception-v3": (5_718_899_296, 22_837_233_856),
     "inception-v3-no-aux": (5_713_216_096, 22_814_501_056),
 }
+
+
+def works(layer, share, direction):
+    """Return the kernels of one direction of a layer: F, I, W or B (I and W)."""
+    chosen = []
+    for operator in layer.operators:
+        if direction == "F":
+            chosen += operator.forward(share)
+        if direction in {"I", "B"}:
+            chosen += operator.backward_input(share)
+        if direction in {"W", "B"}:
+            chosen += operator.backward_weight(share)
+    return chosen
 
 
 @pytest.mark.parametrize(("name", "counts"), TORCH.items())
