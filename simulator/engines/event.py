@@ -49,10 +49,7 @@ class _Run:
         self.graph = graph
         self.busy, self.issued = graph.busy, graph.issued
         self.successors, self.host_waits = graph.successors, graph.host_waits
-        self.missing = [
-            before + len(on)
-            for before, on in zip(graph.num_before, graph.ranks, strict=True)
-        ]
+        self.missing = graph.missing()
         self.ready = [0.0] * len(graph.busy)
         self.end = [-1.0] * len(graph.busy)
         self.host_start = [0.0] * len(graph.busy)

@@ -40,6 +40,11 @@ class Graph:
     ranks: list[tuple[int, ...]]
     host_waits: list[bool]
 
+    def missing(self) -> list[int]:
+        """Return what each op still waits for: ends before it, and its hosts [1]."""
+        pairs = zip(self.num_before, self.ranks, strict=True)
+        return [before + len(on) for before, on in pairs]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Times:

@@ -24,10 +24,7 @@ class _Walk:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.work: list[int] = []
-        self.missing = [
-            before + len(on)
-            for before, on in zip(graph.num_before, graph.ranks, strict=True)
-        ]
+        self.missing = graph.missing()
         self.ready = [0.0] * len(graph.busy)
         self.end = [-1.0] * len(graph.busy)
         self.host_start = [0.0] * len(graph.busy)

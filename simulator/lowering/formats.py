@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from topologies.units import Bytes
 
+NORM_BYTES: Bytes = 4
+"""The gradient norm is agreed on as one fp32 number."""
+
 _ELEMENT: dict[str, int] = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1}
 _STATES: dict[str, int] = {"adam": 2, "momentum": 1, "sgd": 0}
 

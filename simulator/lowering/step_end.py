@@ -6,15 +6,12 @@ from collections.abc import Hashable
 
 from models.work import Work, memory_work
 from simulator.lowering.emitter import Draft, Emitter
-from simulator.lowering.formats import element_bytes, optimizer_traffic
+from simulator.lowering.formats import NORM_BYTES, element_bytes, optimizer_traffic
 from simulator.lowering.schedules import Action
 from simulator.lowering.staged import LoweredStage, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
 from simulator.plan import Plan
 from simulator.workload import Body, HostTask, Item, Message
-
-_NORM_BYTES = 4
-"""The gradient norm is agreed on as one fp32 number."""
 
 
 def emit_gradient_sync(
@@ -71,7 +68,7 @@ def emit_gradient_norm(emitter: Emitter, plan: Plan) -> None:
         after = (*after, "embedding")
     items: tuple[Item, ...] = ()
     if parallelism.pipeline * parallelism.tensor > 1:
-        items = (Message("gradient norm", "all-reduce", "model", _NORM_BYTES),)
+        items = (Message("gradient norm", "all-reduce", "model", NORM_BYTES),)
     body = Body("gradient norm", "message", items)
     emitter.emit("norm", Draft("gradient norm", ranks, "compute", body, after))
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from simulator.costs.elementwise import ceil, maximum, where
 from simulator.engines.batch.context import Context
-from simulator.lowering.formats import optimizer_traffic
+from simulator.lowering.formats import NORM_BYTES, optimizer_traffic
 from simulator.workload import HostTask
 from topologies.units import Bytes, Seconds
-
-_NORM_BYTES = 4
 
 
 def ending_time(context: Context) -> Seconds:
@@ -26,7 +24,7 @@ def ending_time(context: Context) -> Seconds:
         context.all_reduce_time("embedding", tied),
         0.0,
     )
-    norm = context.all_reduce_time("model", _NORM_BYTES)
+    norm = context.all_reduce_time("model", NORM_BYTES)
     training = plan.training
     traffic = optimizer_traffic(
         training.optimizer, training.precision, training.gradient_precision
