@@ -3,10 +3,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types clean
+.PHONY: demo study test check lint types clean
 
 demo: $(VENV)/core.stamp
 	$(BIN)/simulate plans/gpt-175b-512gpu.toml
+
+# Data parallelism over graphs and links: study.csv and study.svg.
+study: $(VENV)/core.stamp
+	$(BIN)/simulate scale plans/scaling-*.toml --weak \
+	  --over cluster.nodes=1,8,16,64 \
+	  --over cluster.network.topology=ring,wheel,random \
+	  --over synchronization.ring_order=auto,rank \
+	  --over cluster.network.link=ethernet-1,ethernet-10,ethernet-100,infiniband-fdr,infiniband-hdr \
+	  --csv study.csv --plot study.svg
 
 test: $(VENV)/dev.stamp
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)

@@ -7,7 +7,7 @@ a value, or `same` as another. Each says why.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class Declaration:
         folds: of the cross-validation [1].
         fitted, fixed: constants.
         same: constants that follow another, by name.
+        algorithms: that the library of the platform has; empty for all.
+        protocols: names of the first protocols of links.
     """
 
     profile: str
@@ -72,6 +74,8 @@ class Declaration:
     fitted: tuple[Fitted, ...]
     fixed: tuple[Fixed, ...]
     same: Mapping[str, str]
+    algorithms: tuple[str, ...] = ()
+    protocols: Mapping[str, str] = field(default_factory=dict)
 
     def values(self, fitted: Mapping[str, Any]) -> dict[str, Any]:
         """Return all constants, given the fitted ones; values may be arrays."""
@@ -102,9 +106,15 @@ class Declaration:
             for name, value in self.values(start).items()
         }
         error = {"families": [], "low": 0.0, "high": 0.0}
-        return parse_profile(
-            self.profile, {**nested(texts), "error": error, "basis": ""}
-        )
+        table = {**self.nested(texts), "error": error, "basis": ""}
+        return parse_profile(self.profile, {**table, "algorithms": self.algorithms})
+
+    def nested(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return constants by name as the tables of a profile."""
+        tables = nested(texts)
+        for link, protocol in self.protocols.items():
+            tables["links"][link] = {"protocol": protocol, **tables["links"][link]}
+        return tables
 
 
 def nested(texts: Mapping[str, str]) -> dict[str, Any]:
@@ -230,6 +240,8 @@ class _Reader:
                 for name, entry in self.constants("fixed").items()
             ),
             same=self.constants("same"),
+            algorithms=tuple(content.get("algorithms", ())),
+            protocols=content.get("protocols", {}),
         )
 
 

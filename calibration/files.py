@@ -36,6 +36,7 @@ from calibration.values import is_whole, positive
 from simulator.errors import Fault, PlanError
 from simulator.plans.fields import shown
 from simulator.plans.messages import choices
+from simulator.plans.paths import anchored
 from simulator.plans.places import KeyPath
 from simulator.plans.reading import read_mapping
 
@@ -155,7 +156,7 @@ def _read(reading: Reading) -> ScoreFile | None:
     return ScoreFile(
         path=reading.source,
         title=str(meta.get("title", Path(reading.source).stem)),
-        plan=reading.table(("plan",)),
+        plan=anchored(reading.table(("plan",)), Path(reading.source).parent),
         rows=tuple(rows),
         quantity=quantity if quantity in QUANTITIES else "",
         baselines=tuple(_baselines(reading, rows)),

@@ -13,7 +13,7 @@ from platform import python_version
 
 import numpy as np
 
-from calibration.declaration import Declaration, declared_names, nested
+from calibration.declaration import Declaration, declared_names
 from calibration.fit import Fit, fit_named
 from calibration.repricing import unit_of
 from simulator.errors import RehearsalError
@@ -101,12 +101,13 @@ def profile_text(fitted: Fit, date: str) -> str:
         f"{count} constants fitted on {rows} rows of {_sources(declaration)};"
         f" interval from {fold_rows}"
     )
-    tables = nested(texts)
+    tables = declaration.nested(texts)
     lines = [
         f"# Written by `python -m calibration.fit {declaration.profile}`;",
         f"# its bounds stand in calibration/fits/{declaration.profile}.toml.",
         f"title = {toml_value(declaration.title)}",
         f"basis = {toml_value(basis)}",
+        f"algorithms = {toml_value(declaration.algorithms)}",
         *_table("constants", tables["constants"]),
     ]
     for link, values in tables["links"].items():

@@ -12,6 +12,7 @@ from calibration.repricing import Kernels, Numbers, Structure, structure
 from calibration.score import row_plan
 from calibration.score_file import ScoreFile
 from simulator.errors import Fault, PlanError
+from simulator.plan import Plan
 from topologies.profile import Profile
 
 Integers = NDArray[np.int64]
@@ -69,12 +70,13 @@ def lowered_rows(files: Sequence[ScoreFile], profile: Profile) -> Rows:
             if not row.is_fit:
                 continue
             time = row.measured.get("step_time_s")
-            if time is None:
+            plan = row_plan(file, row)
+            if time is None or not isinstance(plan, Plan):
                 problem = "is fitted on, and has no step_time_s"
                 faults.append(Fault(row.id, problem, given=row.place))
                 continue
             ids.append(f"{file.path}: {row.id}")
-            structures.append(structure(row_plan(file, row), profile))
+            structures.append(structure(plan, profile))
             measured.append(time)
             groups.append(number)
     if not ids and not faults:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from calibration.score_file import QUANTITIES
 from models.model import Layer
 from models.work import Share
 from simulator.api import model_flop_utilization, simulate
@@ -16,8 +17,11 @@ from simulator.engines.graph import build_graph, raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, prepare
 from simulator.memory import memory
+from simulator.one_collective.plan import CollectivePlan
+from simulator.one_collective.result import predict_collective
 from simulator.plan import Plan
 from simulator.result import Engine
+from simulator.timeline import step_time
 from topologies.units import Bytes, Flop, Ratio, Seconds
 
 
@@ -44,11 +48,16 @@ class Prediction:
     memory_peak_bytes: Bytes
     fits: bool
 
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What can be asked for; a speedup takes two predictions."""
+        return tuple(name for name in QUANTITIES if name != "collective_time_s")
+
     def quantity(self, name: str, step_time: Seconds | None = None) -> float:
         """Return the quantity that a score file calls `name`, in SI units.
 
         Args:
-            name: one of `calibration.files.QUANTITIES`, but for `speedup`.
+            name: one of `quantities`, but for `speedup`.
             step_time: to work it out from; the predicted one if left out.
         """
         time = self.step_time_s if step_time is None else step_time
@@ -63,7 +72,43 @@ class Prediction:
         return values[name]
 
 
-def predict(plan: Plan, engine: Engine = "analytical") -> Prediction:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectivePrediction:
+    """Of one plan of a collective.
+
+    Fields:
+        collective_time_s: of all its parts [s].
+        fits: that it runs; nothing is said about memory.
+    """
+
+    collective_time_s: Seconds
+    fits: bool = True
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What can be asked for."""
+        return ("collective_time_s",)
+
+    def quantity(self, name: str) -> float:
+        """Return the quantity that a score file calls `name`, in SI units."""
+        return {"collective_time_s": self.collective_time_s}[name]
+
+
+def predict(
+    plan: Plan | CollectivePlan, engine: Engine = "analytical"
+) -> Prediction | CollectivePrediction:
+    """Return what is predicted for a plan of either kind.
+
+    Raises:
+        DeadlockError: the schedule cannot run.
+    """
+    if isinstance(plan, CollectivePlan):
+        time = predict_collective(plan).time_s
+        return CollectivePrediction(collective_time_s=time)
+    return predict_training(plan, engine)
+
+
+def predict_training(plan: Plan, engine: Engine = "analytical") -> Prediction:
     """Return what is predicted for `plan`.
 
     Raises:
@@ -71,19 +116,19 @@ def predict(plan: Plan, engine: Engine = "analytical") -> Prediction:
     """
     if engine == "analytical":
         job = prepare(plan)
-        step_time = analytical_step_time(job)
+        time = analytical_step_time(job)
     else:
         result = simulate(plan, engine=engine)
-        job, step_time = result.job, result.step_time_s
+        job, time = result.job, result.step_time_s
     parts, _ = memory(job)
     peak = job.pricer.peak * plan.world_size
     return Prediction(
-        step_time_s=step_time,
+        step_time_s=time,
         ideal_time_s=hardware_flop(job) / peak,
         samples=plan.batch.global_,
         tokens=plan.batch.global_ * job.model.tokens_per_sample,
         devices=plan.world_size,
-        mfu=model_flop_utilization(job, step_time),
+        mfu=model_flop_utilization(job, time),
         memory_peak_bytes=parts.total,
         fits=parts.total <= job.cluster.device.memory,
     )
@@ -98,7 +143,7 @@ def analytical_step_time(job: Job) -> Seconds:
     times = longest_path(build_graph(job.workload, job.prices))
     if min(times.end) < 0:
         raise_deadlock(job.workload, times.end)
-    return max(times.end)
+    return step_time(job, times)
 
 
 def hardware_flop(job: Job) -> Flop:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from calibration.score_file import NOT_YET, QUANTITIES
+from calibration.score_file import QUANTITIES
 from simulator.errors import Fault
 from simulator.plans.fields import shown
 from simulator.plans.messages import choices
@@ -85,7 +85,7 @@ class Reading:
 
     def is_quantity(self, name: str, path: KeyPath) -> bool:
         """Return whether `name` may be measured, and report it if not."""
-        if name in QUANTITIES or name in NOT_YET:
+        if name in QUANTITIES:
             return True
         remedy = choices(name, list(QUANTITIES))
         self.fault(path, f"{shown(name)} is nothing that is predicted", remedy)

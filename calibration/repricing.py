@@ -81,6 +81,7 @@ class Structure:
             profile=plain.profile,
             peak=plain.peak,
             degrees=plain.degrees,
+            algorithm=plain.algorithm,
             kernels={} if kernels is None else kernels,
         )
         prices = [pricer.body(body) for body in self.bodies]

@@ -18,11 +18,9 @@ from itertools import islice
 
 from calibration.baselines import constant_mfu
 from calibration.files import read_score_files
-from calibration.predictions import Prediction, predict
+from calibration.predictions import CollectivePrediction, Prediction, predict
 from calibration.score_file import (
     CONSTANT_MFU,
-    NOT_YET,
-    QUANTITIES,
     Baseline,
     Row,
     ScoreFile,
@@ -36,10 +34,15 @@ from calibration.scores import (
 )
 from calibration.statistics import summarize
 from simulator.errors import Fault, PlanError, RehearsalError
+from simulator.one_collective.plan import CollectivePlan, is_collective
 from simulator.plan import Plan
 from simulator.plans.places import finder, key_path
 from simulator.progress import Progress
 from simulator.result import Engine
+
+_Plan = Plan | CollectivePlan
+_Predicted = Prediction | CollectivePrediction | str
+"""A prediction, or why there is none."""
 
 
 def score_files(
@@ -61,7 +64,7 @@ def score_files(
     files = read_score_files(paths)
     plans = _checked_plans(files)
     rows_of_files = [(row, plan) for file in files for row, plan in plans[file.path]]
-    predicted: list[Prediction | str] = []
+    predicted: list[_Predicted] = []
     is_interrupted = False
     with _collector_paused(), Progress("scoring", len(rows_of_files)) as progress:
         try:
@@ -100,28 +103,29 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def row_plan(file: ScoreFile, row: Row) -> Plan:
-    """Return the plan of a row.
+def row_plan(file: ScoreFile, row: Row) -> _Plan:
+    """Return the plan of a row: of training, or of a collective.
 
     Raises:
         PlanError: it is invalid.
     """
-    return Plan.from_mapping(file.plan, row.overrides)
+    kind = CollectivePlan if is_collective(file.plan) else Plan
+    return kind.from_mapping(file.plan, row.overrides)
 
 
 def _checked_plans(
     files: Iterable[ScoreFile],
-) -> dict[str, list[tuple[Row, Plan | str]]]:
+) -> dict[str, list[tuple[Row, _Plan | str]]]:
     """Return the rows of each file, by path, with their plans or why there is none.
 
     Raises:
         PlanError: what all rows share is at fault.
     """
-    plans: dict[str, list[tuple[Row, Plan | str]]] = {}
+    plans: dict[str, list[tuple[Row, _Plan | str]]] = {}
     shared: list[Fault] = []
     sources: list[str] = []
     for file in files:
-        found: list[tuple[Row, Plan | str]] = []
+        found: list[tuple[Row, _Plan | str]] = []
         common: list[Fault] | None = None
         for row in file.rows:
             own: Sequence[Fault] = ()
@@ -153,7 +157,7 @@ def _in_base(file: ScoreFile, fault: Fault) -> Fault:
     )
 
 
-def _predicted(plan: Plan | str, engine: Engine) -> Prediction | str:
+def _predicted(plan: _Plan | str, engine: Engine) -> _Predicted:
     if isinstance(plan, str):
         return plan
     try:
@@ -162,7 +166,7 @@ def _predicted(plan: Plan | str, engine: Engine) -> Prediction | str:
         return f"cannot run: {error}"
 
 
-def _score(file: ScoreFile, predicted: Sequence[Prediction | str]) -> FileScore:
+def _score(file: ScoreFile, predicted: Sequence[_Predicted]) -> FileScore:
     """Return a file's rows beside their predictions; there may be fewer of these."""
     reached = list(zip(file.rows, predicted, strict=False))
     known = {row.id: p for row, p in reached if isinstance(p, Prediction)}
@@ -178,17 +182,17 @@ def _score(file: ScoreFile, predicted: Sequence[Prediction | str]) -> FileScore:
 def _row_score(
     file: ScoreFile,
     row: Row,
-    predicted: Prediction | str,
+    predicted: _Predicted,
     known: Mapping[str, Prediction],
 ) -> RowScore:
     if isinstance(predicted, str):
         return RowScore(row=row, reason=f"{row.place}: {predicted}")
-    names = [name for name in QUANTITIES if name in row.measured]
+    names = [name for name in predicted.quantities if name in row.measured]
     if file.quantity in names:
         names.sort(key=lambda name: name != file.quantity)
     comparisons = []
-    absent = ", ".join(name for name in row.measured if name in NOT_YET)
-    reason = f"{absent} is not predicted yet" if absent else "nothing is measured"
+    absent = ", ".join(name for name in row.measured if name not in names)
+    reason = f"no {absent} is predicted of it" if absent else "nothing is measured"
     for name in names:
         if name != "speedup":
             value = predicted.quantity(name)
@@ -223,7 +227,8 @@ def _baseline_score(
     times = [
         (score.row, score.prediction, score.row.measured["step_time_s"])
         for score in rows
-        if score.prediction and "step_time_s" in score.row.measured
+        if isinstance(score.prediction, Prediction)
+        and "step_time_s" in score.row.measured
     ]
     fitted = [(p.ideal_time_s, time) for row, p, time in times if row.is_fit]
     if not fitted:

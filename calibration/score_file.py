@@ -14,11 +14,9 @@ QUANTITIES: dict[str, str] = {
     "mfu": "1",
     "speedup": "1",
     "memory_peak_bytes": "B",
+    "collective_time_s": "s",
 }
 """What may be measured, and its unit; the first that a row has is its main one."""
-
-NOT_YET = ("collective_time_s",)
-"""What may be measured and is not predicted yet; such rows are counted and named."""
 
 CONSTANT_MFU = "constant-mfu"
 """The one baseline that is computed here (`calibration.baselines`)."""

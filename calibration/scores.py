@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from calibration.predictions import Prediction
+from calibration.predictions import CollectivePrediction, Prediction
 from calibration.score_file import Baseline, Row, ScoreFile
 from calibration.score_json import report_json
 from calibration.score_text import report_text
@@ -42,7 +42,7 @@ class RowScore:
     row: Row
     main: Comparison | None = None
     others: tuple[Comparison, ...] = ()
-    prediction: Prediction | None = None
+    prediction: Prediction | CollectivePrediction | None = None
     reason: str = ""
 
 

@@ -18,7 +18,9 @@ from models.operators import Split
 from models.work import Share, Work
 
 _FORWARD_PRODUCTS = 2
-_BACKWARD_PRODUCTS = 5
+# The scores again and the gradients of queries and keys; those of values and
+# probabilities.
+_BACKWARD_PRODUCTS = (3, 2)
 _STATISTIC_BYTES = 4  # log-sum-exp of a row, fp32
 
 
@@ -29,8 +31,9 @@ class FlashAttention:
     Fields:
         heads: a, before any split [1].
         tokens: s, rows and columns of a head's square [1].
-        width: features of a head [1].
+        width: features of a head's query and key [1].
         is_causal: whether the mask is triangular.
+        value_width: features of a head's value; 0 for the same [1].
     """
 
     name: str
@@ -38,31 +41,44 @@ class FlashAttention:
     tokens: int
     width: int
     is_causal: bool
+    value_width: int = 0
 
     split = Split.INNER
     parameters = 0
     is_core_attention = False
 
-    def _work(self, name: str, share: Share, executed: int, needed: int) -> Work:
+    def _work(
+        self, name: str, share: Share, products: tuple[int, int], needed: int
+    ) -> Work:
+        """Return one kernel.
+
+        Args:
+            name: what a trace shows.
+            share: of the device.
+            products: executed over the features of keys, and over those of values [1].
+            needed: products of the mathematics, half of them over each [1].
+        """
         heads = self.heads * share.samples / share.tensor
-        square = 2.0 * heads * self.tokens * self.tokens * self.width
-        operands = 4 * heads * self.tokens * self.width  # q, k, v and the output
+        values = self.value_width or self.width
+        over_keys, over_values = products
+        executed = over_keys + over_values
+        needed_width = needed * (self.width + values) // 2
+        operands = 2 * heads * self.tokens * (self.width + values)  # q, k, v, output
         batch = executed * heads * (0.5 if self.is_causal else 1.0)
         return Work(
             name,
             "attention",
-            needed * square,
+            2.0 * heads * self.tokens * self.tokens * needed_width,
             share.element * operands * executed / _FORWARD_PRODUCTS,
             self.tokens,
             self.tokens,
-            self.width,
+            (over_keys * self.width + over_values * values) / executed,
             batch,
         )
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return the output: two products."""
-        products = _FORWARD_PRODUCTS
-        return (self._work(f"{self.name} F", share, products, products),)
+        return (self._work(f"{self.name} F", share, (1, 1), _FORWARD_PRODUCTS),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return the gradients of queries, keys and values: five products."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from models.mixture import ExpertLinear
 from models.operators import Operator, Split
 from models.work import Share
 
@@ -42,6 +43,22 @@ class Layer:
     def parameters(self) -> int:
         """Trainable parameters that the layer owns [1]."""
         return sum(operator.parameters for operator in self.operators)
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one token meets: of experts only those it uses [1]."""
+        return sum(
+            operator.active_parameters
+            if isinstance(operator, ExpertLinear)
+            else operator.parameters
+            for operator in self.operators
+        )
+
+    @property
+    def expert_parameters(self) -> int:
+        """Parameters that expert parallelism divides [1]."""
+        experts = (op for op in self.operators if isinstance(op, ExpertLinear))
+        return sum(operator.parameters for operator in experts)
 
     def forward_flop(self) -> float:
         """Return the FLOP of the forward pass of one sample [FLOP]."""
@@ -83,6 +100,11 @@ class Model:
     def parameters(self) -> int:
         """Trainable parameters, tied weights once [1]."""
         return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one token meets, the whole embedding included [1]."""
+        return sum(layer.active_parameters for layer in self.layers)
 
     @property
     def num_blocks(self) -> int:

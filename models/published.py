@@ -6,9 +6,11 @@ the count with the published one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
-from models.transformer_shape import TransformerShape
+from models.transformer_shape import Experts, Latent, TransformerShape
+from models.transformer_traits import QWEN3
 
 _NANOGPT = "GPT-2 dimensions as in karpathy/nanoGPT model.py, from_pretrained"
 _SC21 = "Narayanan et al., arXiv:2104.04473, table 1"
@@ -17,6 +19,9 @@ _SELECTIVE = "Korthikanti et al., arXiv:2205.05198, table 3"
 _BERT = "google-research/bert README; counts the pooler and both pre-training heads"
 _LLAMA2 = "Llama 2; dimensions fixed by the published parameter counts"
 _LLAMA3 = "pytorch/torchtitan llama3 configurations; published parameter counts"
+_MIXTRAL = "Mixtral's config.json on Hugging Face, as its dimensions are listed there"
+_DEEPSEEK = "deepseek-ai/DeepSeek-V3 inference/configs; without multi-token prediction"
+_QWEN3 = "Qwen3's config.json on Hugging Face, as its dimensions are listed there"
 
 
 class Published(NamedTuple):
@@ -82,6 +87,56 @@ def llama(  # noqa: PLR0913, PLR0917 - the dimensions of a table row, in its ord
     )
 
 
+def mixtral(
+    layers: int, hidden: int, heads: int, feed_forward: int, vocabulary: int
+) -> TransformerShape:
+    """Return a Mixtral: a Llama with 8 experts a block, of which a token uses two."""
+    dense = llama(layers, hidden, heads, 8, feed_forward, 4096, vocabulary)
+    experts = Experts(experts=8, top_k=2, expert_feed_forward=feed_forward)
+    return replace(dense, experts=experts)
+
+
+def deepseek(  # noqa: PLR0913 - the dimensions of a configuration, in its order
+    layers: int,
+    hidden: int,
+    heads: int,
+    feed_forward: int,
+    vocabulary: int,
+    *,
+    query_rank: int,
+    experts: Experts,
+) -> TransformerShape:
+    """Return a DeepSeek-V2 or V3: latent attention and fine-grained experts."""
+    dense = llama(layers, hidden, heads, heads, feed_forward, 4096, vocabulary)
+    latent = Latent(
+        query_rank=query_rank,
+        kv_rank=512,
+        plain_width=128,
+        rotary_width=64,
+        value_width=128,
+    )
+    return replace(dense, latent=latent, experts=experts)
+
+
+def qwen3_mixture(
+    layers: int, hidden: int, heads: int, feed_forward: int, inner: int
+) -> TransformerShape:
+    """Return a Qwen3 with 128 experts of `inner` features, of which a token uses 8."""
+    dense = llama(layers, hidden, heads, 4, feed_forward, 4096, 151936)
+    experts = Experts(experts=128, top_k=8, expert_feed_forward=inner)
+    return replace(dense, head_width=128, experts=experts, variant=QWEN3)
+
+
+_V2_LITE = Experts(
+    experts=64, top_k=6, expert_feed_forward=1408, shared_experts=2, dense_layers=1
+)
+_V2 = Experts(
+    experts=160, top_k=6, expert_feed_forward=1536, shared_experts=2, dense_layers=1
+)
+_V3 = Experts(
+    experts=256, top_k=8, expert_feed_forward=2048, shared_experts=1, dense_layers=3
+)
+
 PUBLISHED: tuple[Published, ...] = (
     Published("gpt2", gpt(12, 768, 12, 1024, 50257), _NANOGPT),
     Published("gpt2-medium", gpt(24, 1024, 16, 1024, 50257), _NANOGPT),
@@ -109,4 +164,23 @@ PUBLISHED: tuple[Published, ...] = (
     Published("llama3-8b", llama(32, 4096, 32, 8, 14336, 8192, 128256), _LLAMA3),
     Published("llama3-70b", llama(80, 8192, 64, 8, 28672, 8192, 128256), _LLAMA3),
     Published("llama3-405b", llama(126, 16384, 128, 8, 53248, 8192, 128256), _LLAMA3),
+    Published("mixtral-8x7b", mixtral(32, 4096, 32, 14336, 32000), _MIXTRAL),
+    Published("mixtral-8x22b", mixtral(56, 6144, 48, 16384, 32768), _MIXTRAL),
+    Published(
+        "deepseek-v2-lite",
+        deepseek(27, 2048, 16, 10944, 102400, query_rank=0, experts=_V2_LITE),
+        _DEEPSEEK,
+    ),
+    Published(
+        "deepseek-v2",
+        deepseek(60, 5120, 128, 12288, 102400, query_rank=1536, experts=_V2),
+        _DEEPSEEK,
+    ),
+    Published(
+        "deepseek-v3",
+        deepseek(61, 7168, 128, 18432, 129280, query_rank=1536, experts=_V3),
+        _DEEPSEEK,
+    ),
+    Published("qwen3-30b-a3b", qwen3_mixture(48, 2048, 32, 6144, 768), _QWEN3),
+    Published("qwen3-235b-a22b", qwen3_mixture(94, 4096, 64, 12288, 1536), _QWEN3),
 )

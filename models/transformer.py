@@ -1,35 +1,50 @@
-"""Transformers of any dimensions: GPT, BERT and Llama, layer by layer.
+"""Transformers of any dimensions: GPT, BERT, Llama and their kin, layer by layer.
 
 What is modelled is Megatron-LM's block of 2021-22 (fused bias-GELU, fused
 bias-dropout-residual, fused scale-mask-softmax) for GPT and BERT, and the RMSNorm,
-SwiGLU, rotary, grouped-query block with flash attention for Llama.
+SwiGLU, rotary, grouped-query block with flash attention for Llama, whose feed-forward
+part may be a mixture of experts and whose attention may be latent.
 
 Limits: unless it is a flash kernel, attention stores its s x s scores, and a causal
 mask saves no FLOP, as in the kernels of that time. BERT predicts every token, not the
-masked 15 % that some implementations gather first.
+masked 15 % that some implementations gather first. Windows of local attention and soft
+caps of scores and logits are not modelled: attention is over the whole sequence.
+Layers that predict further tokens (DeepSeek-V3's MTP) are left out.
 """
 
 from __future__ import annotations
 
 from models.model import Layer, Model
 from models.operators import Elementwise, Embedding, Linear, Operator, Split
-from models.transformer_block import activation, block, dropout, norm
+from models.transformer_block import block
+from models.transformer_elements import activation, dropout, norm
 from models.transformer_shape import Family, TransformerShape
 
 __all__ = ["Family", "TransformerShape", "transformer"]
 
 
 def transformer(name: str, shape: TransformerShape) -> Model:
-    """Return the layer table: an embedding, L equal blocks, an output head."""
-    is_flash = shape.attention == "flash"
-    layer = Layer("block", block(shape), shape.sequence_length * shape.hidden)
+    """Return the layer table: an embedding, L blocks, an output head.
+
+    Blocks are equal, but for the first of a mixture that are dense.
+    """
     return Model(
         name=name,
-        layers=(_embedding(shape), *([layer] * shape.layers), _head(shape)),
+        layers=(_embedding(shape), *_blocks(shape), _head(shape)),
         tokens_per_sample=shape.sequence_length,
-        attention="full" if shape.family == "bert" else "causal",
-        family=shape.family + (" with flash attention" if is_flash else ""),
+        attention="causal" if shape.traits.is_causal else "full",
+        family=shape.label,
     )
+
+
+def _blocks(shape: TransformerShape) -> tuple[Layer, ...]:
+    elements = shape.sequence_length * shape.hidden
+    num_dense = shape.experts.dense_layers if shape.experts else 0
+    layer = Layer("block", block(shape), elements)
+    if not num_dense:
+        return (layer,) * shape.layers
+    dense = Layer("dense block", block(shape, is_dense=True), elements)
+    return (dense,) * num_dense + (layer,) * (shape.layers - num_dense)
 
 
 def _embedding(shape: TransformerShape) -> Layer:
@@ -46,7 +61,7 @@ def _embedding(shape: TransformerShape) -> Layer:
     if shape.family == "bert":
         operators.append(Embedding("token types", 2, hidden, tokens, split=Split.NONE))
         operators.append(norm("embedding norm", shape))
-    if shape.family != "llama":
+    if shape.traits.has_dropout:
         # The sum of the looked-up rows reads two and writes one; its gradient is free.
         summed = 6.0 * tokens * hidden
         operators.append(Elementwise("embedding sum", summed, 0.0, launches=(1, 0)))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 WorkKind = Literal["matrix", "attention", "memory", "scores", "loss"]
+Direction = Literal["forward", "input", "weight"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Share:
             t under sequence parallelism, else 1 [1].
         element: bytes of one activation or weight in compute [B].
         gradient: bytes of one gradient where micro-batches are summed [B].
+        expert: expert-parallel degree e: a device holds a part of the experts, and
+            computes for the tokens of e devices [1].
     """
 
     samples: float
@@ -38,6 +41,33 @@ class Share:
     sequence: float = 1
     element: float = 2
     gradient: float = 2
+    expert: float = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Filtering:
+    """Dimensions of a convolution, from which other ways to compute it follow.
+
+    Fields:
+        direction: what is computed: the outputs, or the gradient of inputs or weights.
+        samples: in the batch of the device [1].
+        groups: independent channel groups [1].
+        channels_in, channels_out: of one group [1].
+        kernel, stride, output: height and width [1].
+        inputs: elements of the input, a sample [1].
+        element: bytes of one number [B].
+    """
+
+    direction: Direction
+    samples: float
+    groups: float
+    channels_in: float
+    channels_out: float
+    kernel: tuple[int, int]
+    stride: int
+    output: tuple[int, int]
+    inputs: float
+    element: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +86,7 @@ class Work:
         rows, columns, inner, batch: the product is `batch` times
             (rows x inner) @ (inner x columns); zero for `memory` [1].
         launches: device kernels that the framework starts for it [1].
+        filtering: of a convolution, which has other algorithms than that product.
     """
 
     name: str
@@ -67,6 +98,7 @@ class Work:
     inner: float = 0
     batch: float = 0
     launches: float = 1
+    filtering: Filtering | None = None
 
 
 def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product

@@ -45,7 +45,7 @@ def simulate(
         raise ValueError(f"unknown engine '{engine}'; there are {', '.join(ENGINES)}")
     if not isinstance(plan, Plan):
         plan = Plan.load(plan)
-    job = prepare(plan, is_folded=is_folded, profile=profile)
+    job = prepare(plan, is_folded=is_folded, profile=profile, seed=seed)
     spans = run(job, engine)
     parts, fullest = memory(job)
     fits = parts.total <= job.cluster.device.memory
@@ -76,7 +76,8 @@ def simulate(
 def run(job: Job, engine: Engine) -> Timeline:
     """Return the spans of a job under an engine."""
     graph = build_graph(job.workload, job.prices)
-    if engine == "analytical":
+    if engine == "analytical" or job.located:
+        # Before messages share a network, it is sure that the step can end.
         times = longest_path(graph)
     else:
         from simulator.engines.event import simulate_events  # noqa: PLC0415 - SimPy
@@ -84,6 +85,10 @@ def run(job: Job, engine: Engine) -> Timeline:
         times = simulate_events(graph)
     if min(times.end) < 0:
         raise_deadlock(job.workload, times.end)
+    if engine == "event" and job.located:
+        from simulator.located.contention import simulate_contended  # noqa: PLC0415 - same
+
+        times = simulate_contended(job, job.located, graph)
     return timeline(job, times)
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from models.work import Work
+from simulator.collectives.table import TABLE
+from simulator.costs.collectives import collective_time
 from simulator.costs.compute import matrix_time, memory_time
-from simulator.costs.messages import (
-    ring_all_reduce_time,
-    ring_gather_time,
-    transfer_time,
-    tree_all_reduce_time,
-)
+from simulator.costs.messages import transfer_time
 from simulator.engines.graph import build_graph
 from simulator.result import Result
 from simulator.workload import (
@@ -27,6 +26,7 @@ from simulator.workload import (
     HostTask,
     Item,
     Leaf,
+    Measured,
     Message,
     Op,
     Phase,
@@ -34,7 +34,16 @@ from simulator.workload import (
 )
 from topologies.units import Ratio, Seconds, format_quantity
 
-_BACKWARD = {"backward"}
+
+class _Basis(NamedTuple):
+    """What a time rests on: a formula, and its source."""
+
+    formula: str
+    source: str
+
+
+_HOST = _Basis("the device waits for its host", "simulator.price")
+_MEASURED = _Basis("as measured on the machine", "the plan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +85,28 @@ def critical_path(result: Result) -> list[Op]:
 
 def contributions(result: Result) -> list[Contribution]:
     """Return what the critical path is made of, longest first."""
-    times: dict[str, Seconds] = defaultdict(float)
-    priced_by: dict[str, Callable[..., Seconds] | None] = {}
+    times: dict[tuple[str, _Basis], Seconds] = defaultdict(float)
     counts: dict[Body, int] = defaultdict(int)
     duration = {id(span.op): span.end - span.start for span in result.timeline.spans}
     waiting = 0.0
+    located = result.job.located
+    carried = located.traffic if located else {}
     for op in critical_path(result):
-        counts[op.body] += 1
-        waiting += duration[id(op)] - float(result.job.prices[op.body].busy)
+        if op.body in carried:
+            (sent,) = op.body.items
+            assert isinstance(sent, Message)
+            times[sent.name, _shared_links()] += duration[id(op)]
+        else:
+            counts[op.body] += 1
+            waiting += duration[id(op)] - float(result.job.prices[op.body].busy)
     for item, phase, count in _totals(counts):
         for leaf, time in _timed(result, item, phase):
-            times[leaf.name] += count * time
-            priced_by[leaf.name] = _formula(leaf)
-    times["host issues kernels"] += waiting
-    priced_by["host issues kernels"] = None
+            if time > 0:
+                times[leaf.name, _basis(result, leaf)] += count * time
+    times["host issues kernels", _HOST] += waiting
     return [
-        Contribution(
-            name, time, time / result.step_time_s, *_documented(priced_by[name])
-        )
-        for name, time in sorted(times.items(), key=lambda entry: -entry[1])
+        Contribution(name, time, time / result.step_time_s, *basis)
+        for (name, basis), time in sorted(times.items(), key=lambda entry: -entry[1])
         if time > 0
     ]
 
@@ -159,7 +171,7 @@ def _timed(
             (time for _, time in works), 0.0
         )
         yield item.message, max(rest, 0.0)
-    elif not isinstance(item, HostTask):
+    elif not isinstance(item, HostTask | Measured):
         yield item, _time(result, item, phase)
 
 
@@ -167,25 +179,37 @@ def _time(result: Result, item: Item, phase: Phase) -> Seconds:
     return float(result.job.pricer.item(item, phase).busy)
 
 
-def _formula(item: Work | Message) -> Callable[..., Seconds]:
-    """Return the function that prices an item."""
+def _shared_links() -> _Basis:
+    """Return how long a message on shared links is said to take, and why."""
+    from simulator.network import Traffic  # noqa: PLC0415 - NumPy
+
+    return _documented(Traffic.isolated_time)
+
+
+def _basis(result: Result, item: Work | Message) -> _Basis:
+    """Return what the time of an item rests on."""
     if isinstance(item, Work):
         is_product = item.kind in {"matrix", "attention"}
-        return matrix_time if is_product else memory_time
+        return _documented(matrix_time if is_product else memory_time)
+    if item.time is not None:
+        return _MEASURED
     if item.pattern == "send":
-        return transfer_time
-    if item.axis == "model":
-        return tree_all_reduce_time
-    return ring_all_reduce_time if item.pattern == "all-reduce" else ring_gather_time
+        return _documented(transfer_time)
+    how = result.job.pricer.choice(item)
+    sends = _documented(TABLE[item.pattern, how.algorithm].formula)
+    time = _documented(collective_time).formula
+    return _Basis(
+        f"{how.algorithm}, protocol {how.protocol}: {time}, {sends.formula}",
+        sends.source,
+    )
 
 
-def _documented(function: Callable[..., Seconds] | None) -> tuple[str, str]:
+@cache
+def _documented(function: Callable[..., object]) -> _Basis:
     """Return the formula and the source in a cost function's docstring."""
-    if function is None:
-        return "the device waits for its host", "simulator.price"
     paragraphs = [part.strip() for part in (function.__doc__ or "").split("\n\n")]
     source = next(part for part in paragraphs if part.startswith("Source:"))
-    return (
+    return _Basis(
         " ".join(paragraphs[1].split()),
         " ".join(source.removeprefix("Source:").split()).rstrip("."),
     )

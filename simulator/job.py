@@ -5,19 +5,26 @@ This is what an engine runs: one method wide, `run(job) -> Times`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from models.model import Model
+from simulator.balancing import balanced_by_time
 from simulator.lowering.lower import lower
+from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage, lower_stages
 from simulator.lowering.unfold import unfold
 from simulator.placement import Degrees
 from simulator.plan import Plan
 from simulator.price import Price
 from simulator.pricing import Pricer
+from simulator.scheduling import scheduled
 from simulator.workload import Body, Workload
 from topologies.hardware import Cluster
 from topologies.profile import Profile, load_profile
+
+if TYPE_CHECKING:
+    from simulator.located.locate import Located, Place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,8 +35,10 @@ class Job:
         plan: as written.
         model, cluster, profile: what the plan names.
         stages: virtual stages, with what each holds.
+        rows: the schedule.
         workload: the ops of one step.
         prices: of every body in it.
+        located: what its messages do to the network; None where nothing is shared.
     """
 
     plan: Plan
@@ -38,12 +47,19 @@ class Job:
     profile: Profile
     pricer: Pricer
     stages: tuple[LoweredStage, ...]
+    rows: Schedule
     workload: Workload
     prices: dict[Body, Price]
+    located: Located | None = None
 
 
 def prepare(
-    plan: Plan, *, is_folded: bool = True, profile: Profile | None = None
+    plan: Plan,
+    *,
+    is_folded: bool = True,
+    profile: Profile | None = None,
+    seed: int = 0,
+    place: Place | None = None,
 ) -> Job:
     """Return the job of a plan.
 
@@ -51,26 +67,62 @@ def prepare(
         plan: what to train, how to split it and on what.
         is_folded: simulate one rank for all that do the same.
         profile: constants to price with; the device's own if left out.
+        seed: of hashed routes.
+        place: on the network of another job; on its own if left out.
+
+    Raises:
+        Infeasible: failed links cut its network apart.
     """
     model, cluster = plan.build_model(), plan.build_cluster()
-    chosen = profile or load_profile(cluster.device.profile)
-    stages = lower_stages(plan, model)
-    workload = lower(plan, stages)
+    chosen = profile or plan_profile(plan, cluster)
+    pricer = make_pricer(plan, cluster, chosen)
+    stages = lower_stages(plan, model, balanced_by_time(plan, model, pricer))
+    rows = scheduled(plan, stages, pricer)
+    workload = lower(plan, stages, rows)
     if not is_folded:
         mesh = plan.parallelism
         workload = unfold(workload, tensor=mesh.tensor, data=mesh.data)
-    pricer = make_pricer(plan, cluster, chosen)
-    bodies = {op.body for op in workload.ops}
-    prices = {body: pricer.body(body) for body in bodies}
-    return Job(plan, model, cluster, chosen, pricer, stages, workload, prices)
+    located = None
+    if place is not None or plan.cluster.has_graph:
+        from simulator.located.locate import locate, own_place  # noqa: PLC0415 - NumPy
+
+        here = place or own_place(plan.cluster, cluster, chosen, seed)
+        located = locate(plan, cluster, chosen, workload, here)
+        workload = located.workload
+    prices = {body: pricer.body(body) for body in {op.body for op in workload.ops}}
+    if located:
+        prices |= {
+            body: pricer.carried(body, traffic.isolated_time())
+            for body, traffic in located.traffic.items()
+        }
+    return Job(
+        plan,
+        model,
+        cluster,
+        chosen,
+        pricer,
+        stages,
+        rows,
+        workload,
+        prices,
+        located,
+    )
+
+
+def plan_profile(plan: Plan, cluster: Cluster) -> Profile:
+    """Return the profile that a plan names, or else its device's."""
+    return load_profile(plan.cluster.profile or cluster.device.profile)
 
 
 def make_pricer(plan: Plan, cluster: Cluster, profile: Profile) -> Pricer:
     """Return what prices the plan's work on a cluster."""
     mesh = plan.parallelism
+    convolution = plan.training.convolution
+    offered = profile.convolutions if convolution == "auto" else (convolution,)
     return Pricer(
         cluster=cluster,
-        profile=profile,
+        profile=replace(profile, convolutions=offered),
         peak=cluster.device.peak[plan.training.precision],
         degrees=Degrees(mesh.tensor, mesh.data, mesh.pipeline),
+        algorithm=plan.synchronization.algorithm,
     )

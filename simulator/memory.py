@@ -3,7 +3,8 @@
 Weights, gradients and optimizer state are there all the time. Activations are counted
 by walking the rank's schedule: a forward keeps what its layers' backward needs, a
 backward frees it; while a backward runs under recomputation, the layer being
-recomputed is there in full.
+recomputed is there in full. Of a backward in two parts, the first keeps what the
+second needs: inputs of weighted operators and the gradients of their outputs.
 
 Limits: no allocator fragmentation; communication buffers are two buckets.
 
@@ -15,12 +16,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from models.model import Layer
-from models.work import Share
 from simulator.job import Job
 from simulator.lowering.formats import element_bytes, optimizer_bytes
-from simulator.lowering.lower import rows_of
-from simulator.lowering.schedules import Action
+from simulator.lowering.kept import kept_bytes, kept_for_weights
+from simulator.lowering.schedules.actions import Action
 from simulator.lowering.staged import LoweredStage, make_share, stages_of
 from topologies.units import Bytes
 
@@ -44,8 +43,7 @@ class Memory:
 
 def memory(job: Job) -> tuple[Memory, int]:
     """Return the parts on the fullest device, and its pipeline rank."""
-    rows = rows_of(job.plan)
-    each = [_rank_memory(job, rank, row) for rank, row in enumerate(rows)]
+    each = [_rank_memory(job, rank, row) for rank, row in enumerate(job.rows)]
     fullest = max(range(len(each)), key=lambda rank: each[rank].total)
     return each[fullest], fullest
 
@@ -53,7 +51,7 @@ def memory(job: Job) -> tuple[Memory, int]:
 def _rank_memory(job: Job, rank: int, row: tuple[Action, ...]) -> Memory:
     plan = job.plan
     training = plan.training
-    mine = stages_of(job.stages, rank, plan.parallelism.pipeline)
+    mine = stages_of(job.stages, rank)
     parameters = sum(stage.parameters for stage in mine)
     is_bucketed = plan.synchronization.overlap and plan.parallelism.data > 1
     return Memory(
@@ -85,28 +83,17 @@ def _peak_activations(
         )
         for low in mine
     }
+    left = {
+        low.stage.index: sum(
+            kept_for_weights(layer, share) for layer in low.stage.layers
+        )
+        for low in mine
+    }
     now = peak = 0.0
-    for action in row:
-        if action.kind == "F":
-            now += kept[action.stage]
-        else:
-            peak = max(peak, now + full[action.stage])
-            now -= kept[action.stage]
+    for stage, kind, _ in row:
+        if kind in {"B", "I"}:
+            peak = max(peak, now + full[stage])
+        change = {"F": kept[stage], "B": -kept[stage], "W": -left[stage]}
+        now += change.get(kind, left[stage] - kept[stage])
         peak = max(peak, now)
     return peak
-
-
-def kept_bytes(layer: Layer, share: Share, recompute: str) -> Bytes:
-    """Return what a layer keeps from forward to backward, per micro-batch [B].
-
-    Under full recomputation a block keeps its input only, which has the size of its
-    output.
-    """
-    if layer.role == "block" and recompute == "full":
-        return share.element * share.samples * layer.output_elements / share.sequence
-    is_dropping = layer.role == "block" and recompute == "selective"
-    return sum(
-        operator.saved_bytes(share)
-        for operator in layer.operators
-        if not (is_dropping and operator.is_core_attention)
-    )

@@ -74,7 +74,8 @@ def breakdown(timeline: Timeline) -> Breakdown:
     sums = [0.0] * 6
     devices = 0
     for rank, role in enumerate(timeline.roles):
-        parts = _rank_parts(spans[rank], timeline.step_time)
+        begin = timeline.begins[rank]
+        parts = _rank_parts(spans[rank], begin, timeline.step_time)
         sums = [
             total + role.multiplicity * part
             for total, part in zip(sums, parts, strict=True)
@@ -83,12 +84,15 @@ def breakdown(timeline: Timeline) -> Breakdown:
     return Breakdown(*(total / devices for total in sums))
 
 
-def _rank_parts(spans: list[Span], step_time: Seconds) -> tuple[float, ...]:
+def _rank_parts(
+    spans: list[Span], begin: Seconds, step_time: Seconds
+) -> tuple[float, ...]:
     """Return the six parts of one rank's step, in the order of `Breakdown`."""
     compute = exposed = bubble = synchronization = host = 0.0
     messages = sorted((s.start, s.end) for s in spans if s.stream != "compute")
     overlap = _Overlap(messages)
-    clock = 0.0
+    clock = begin
+    end = begin + step_time
     for span in spans:
         if span.stream != "compute":
             continue
@@ -100,9 +104,9 @@ def _rank_parts(spans: list[Span], step_time: Seconds) -> tuple[float, ...]:
         exposed += span.communication
         host += (span.end - span.start) - span.compute - span.communication
         clock = span.end
-    tail = overlap.within(clock, step_time)
+    tail = overlap.within(clock, end)
     exposed += tail
-    synchronization += step_time - clock - tail
+    synchronization += end - clock - tail
     parts = (compute, exposed, bubble, synchronization, host)
     return (*parts, step_time - sum(parts))
 

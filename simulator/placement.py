@@ -4,34 +4,71 @@ Ranks are numbered tensor-innermost, then data, then pipeline (Megatron's order 
 2021), and fill the nodes in turn. A group is then described by its size, by how many
 of its ranks share a node, and by what the narrowest hop of its ring gives.
 
+A library has several protocols on a link; what each gives a group is a `Lane`.
+
 Degrees may be NumPy arrays, one entry per plan.
 
 Limits: equal nodes on a non-blocking switch. All groups of one axis communicate at
 the same time, and those that leave a node share its adapters evenly; different axes
-do not contend with each other.
+do not contend with each other. A piece of a collective goes around its ring, so that a
+step costs the mean latency of the ring's hops, in a node and between nodes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from simulator.costs.elementwise import floor, maximum, minimum, where
 from simulator.workload import Axis
 from topologies.hardware import Cluster, Link
 from topologies.profile import LinkFit, Profile
-from topologies.units import BytesPerSecond, Count, Seconds
+from topologies.units import Bytes, BytesPerSecond, Count, Ratio, Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """What one protocol gives a group.
+
+    Fields:
+        link: that it runs on.
+        protocol: what a report calls it.
+        algorithms: that it serves; empty for all that need no help from the switch.
+        is_open: whether the links of the group have it [1].
+        start: time of a collective beside its steps [s].
+        hop: latency of one step [s].
+        bandwidth: what the narrowest hop of the ring gives this group [B/s].
+        largest: message for which it is used at most [B].
+        reach: how many ends of its links share a switch [1].
+        across: share of the bandwidth that is left between those switches [1].
+        num_ends: ends of its links in the group [1].
+    """
+
+    link: str
+    protocol: str
+    algorithms: tuple[str, ...]
+    is_open: Count
+    start: Seconds
+    hop: Seconds
+    bandwidth: BytesPerSecond
+    largest: Bytes
+    reach: Count
+    across: Ratio
+    num_ends: Count
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The ring of one axis's ranks.
+    """The ring of one axis's ranks, under the first protocol of its links.
 
     Fields:
         num_ranks: n [1].
         start: time of a collective beside its steps [s].
-        hop: latency of one step; the slower kind sets the pace of a ring [s].
+        hop: latency of one step, the mean over the ring's hops [s].
         bandwidth: what the narrowest hop of the ring gives this group [B/s].
         transfer: latency of one point-to-point message [s].
+        lanes: what each protocol gives it; empty where there is only that one, and
+            nothing to say of it beside the above.
     """
 
     num_ranks: Count
@@ -39,6 +76,7 @@ class Group:
     hop: Seconds
     bandwidth: BytesPerSecond
     transfer: Seconds
+    lanes: tuple[Lane, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +105,59 @@ def group(
         pair: pipeline ranks of sender and receiver, for `pipeline`.
     """
     per_node = cluster.devices_per_node
-    fabric = link_fit(cluster.fabric, profile)
-    network = link_fit(cluster.network, profile)
     size, crosses, flows = _spread(axis, degrees, per_node, pair)
-    inside = fabric.efficiency * cluster.fabric.bandwidth
-    adapters = cluster.adapters_per_node / minimum(flows, per_node)
+    sharing = minimum(flows, per_node)
+    adapters = cluster.adapters_per_node / sharing
     if axis in {"pipeline", "embedding"}:
         # One transfer uses one adapter, unless each device has several of its own.
         own = cluster.adapters_per_node / per_node
         adapters = minimum(adapters, maximum(own, 1.0))
-    outside = network.efficiency * cluster.network.bandwidth * adapters
+    fabrics = link_fits(cluster.fabric, profile)
+    networks = link_fits(cluster.network, profile)
+    inside = _rate(fabrics[0], cluster.fabric)
+    copied = cluster.network.copy_rate / sharing
+    outside = [
+        minimum(inside, minimum(_rate(fit, cluster.network) * adapters, copied))
+        for fit in networks
+    ]
+    fabric, network = fabrics[0], networks[0]
+    leaving = _leaving(axis, degrees, per_node)
+    lanes: list[Lane] = []
+    if not _are_plain(fabrics) or not _are_plain(networks):
+        if cluster.fabric.bandwidth < float("inf"):
+            name, is_open = cluster.fabric.name, 1 - crosses
+            rates = (_rate(fit, cluster.fabric) for fit in fabrics)
+            for fit, rate in zip(fabrics, rates, strict=True):
+                lanes.append(_lane(fit, rate, name, is_open, size))
+        if cluster.network.bandwidth < float("inf"):
+            name, hosts = cluster.network.name, minimum(size, cluster.num_nodes)
+            mixed = (_with_hop(fit, leaving, fabric) for fit in networks)
+            for fit, rate in zip(mixed, outside, strict=True):
+                lanes.append(_lane(fit, rate, name, crosses, hosts))
     return Group(
         size,
         where(crosses, network.start, fabric.start),
-        where(crosses, network.hop, fabric.hop),
-        where(crosses, minimum(inside, outside), inside),
+        where(crosses, _with_hop(network, leaving, fabric).hop, fabric.hop),
+        where(crosses, outside[0], inside),
         where(crosses, network.transfer, fabric.transfer),
+        tuple(lanes),
     )
+
+
+def _leaving(axis: Axis, degrees: Degrees, per_node: int) -> Ratio:
+    """Return the share of a ring's hops that leave a node, if any does."""
+    if axis == "data":
+        inside = replicas_per_node(degrees.tensor, degrees.data, per_node)
+        return 1 / inside
+    if axis == "tensor":
+        return where(degrees.tensor % per_node == 0, 1 / per_node, 1.0)
+    return 1.0
+
+
+def _with_hop(network: LinkFit, leaving: Ratio, fabric: LinkFit) -> LinkFit:
+    """Return the fit of a network with the mean hop of rings that leave nodes."""
+    hop = leaving * network.hop + (1 - leaving) * fabric.hop
+    return replace(network, hop=hop)
 
 
 def link_fit(link: Link, profile: Profile) -> LinkFit:
@@ -97,12 +171,88 @@ def link_fit(link: Link, profile: Profile) -> LinkFit:
         return LinkFit(
             efficiency=link.efficiency, start=latency, hop=latency, transfer=latency
         )
-    return LinkFit(
-        efficiency=fitted.efficiency,
+    return _moved(fitted, link)
+
+
+def link_fits(link: Link, profile: Profile) -> list[LinkFit]:
+    """Return what `link_fit` does, and the fits of the link's further protocols."""
+    further = (
+        _moved(fit, link)
+        for name, fit in profile.links.items()
+        if name.startswith(f"{link.name}.")
+    )
+    return [link_fit(link, profile), *further]
+
+
+def adapter_rate(link: Link, profile: Profile) -> BytesPerSecond:
+    """Return what one adapter gives a long message, its host's copying included."""
+    return minimum(_rate(link_fit(link, profile), link), link.copy_rate)
+
+
+def _moved(fitted: LinkFit, link: Link) -> LinkFit:
+    """Return a fit whose times have moved with the plan's own latency.
+
+    In a stream the messages of a collective follow each other without waiting to
+    arrive, so that the latency is waited for at its start, and not in its steps.
+    """
+    transfer = maximum(fitted.transfer + link.moved, 0.0)
+    if fitted.waits:
+        start = fitted.start + fitted.waits * link.latency
+        return replace(fitted, start=start, transfer=transfer)
+    return replace(
+        fitted,
         start=maximum(fitted.start + link.moved, 0.0),
         hop=maximum(fitted.hop + link.moved, 0.0),
-        transfer=maximum(fitted.transfer + link.moved, 0.0),
+        transfer=transfer,
     )
+
+
+def _rate(fit: LinkFit, link: Link) -> BytesPerSecond:
+    """Return what one adapter gives a long message.
+
+    min(efficiency · bandwidth, window / latency): no more than a window of bytes may
+    be under way.
+    """
+    rate = fit.efficiency * link.bandwidth
+    if fit.window == float("inf"):
+        return rate
+    return minimum(rate, fit.window / link.latency) if link.latency else rate
+
+
+def _are_plain(fits: Sequence[LinkFit]) -> bool:
+    """Return whether there is one protocol, for all messages and at all distances."""
+    first, *others = fits
+    return not others and first.across == 1 and first.largest == float("inf")
+
+
+def _lane(
+    fit: LinkFit, bandwidth: BytesPerSecond, link: str, is_open: Count, num_ends: Count
+) -> Lane:
+    return Lane(
+        link=link,
+        protocol=fit.protocol,
+        algorithms=fit.algorithms,
+        is_open=is_open,
+        start=fit.start,
+        hop=fit.hop,
+        bandwidth=bandwidth,
+        largest=fit.largest,
+        reach=fit.reach,
+        across=fit.across,
+        num_ends=num_ends,
+    )
+
+
+def replicas_per_node(tensor: Count, data: Count, per_node: Count) -> Count:
+    """Return how many ranks of a data group share a node; 1 if nodes are not whole.
+
+    Args:
+        tensor, data: ranks of the axes [1].
+        per_node: devices in a node [1].
+    """
+    inside = minimum(maximum(floor(per_node / tensor), 1), data)
+    is_whole = (inside * floor(data / inside) == data) * (tensor <= per_node)
+    return where(is_whole, inside, 1)
 
 
 def _spread(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -20,7 +21,8 @@ from models.model import Model
 from simulator.errors import PlanError
 from simulator.plans.building import build_cluster, build_model
 from simulator.plans.checks import faults_between, settled
-from simulator.plans.dumping import to_toml
+from simulator.plans.dumping import to_toml, without_empty
+from simulator.plans.paths import anchored, fingerprinted
 from simulator.plans.reading import (
     Override,
     given_by,
@@ -38,6 +40,7 @@ from simulator.plans.records import (
     ModelSection,
     ParallelismSection,
     Section,
+    StageTimesSection,
     SynchronizationSection,
     TrainingSection,
 )
@@ -56,6 +59,7 @@ class Plan(Section):
         parallelism: the mesh and the pipeline; `data` is worked out if left out.
         training: number formats and optimizer.
         synchronization: how replicas agree.
+        stage_times: profiled times that replace the prices of passes, if any.
         cluster: the hardware.
         expect: bounds that the prediction has to keep.
     """
@@ -69,12 +73,15 @@ class Plan(Section):
     synchronization: SynchronizationSection = Field(
         default_factory=SynchronizationSection
     )
+    stage_times: StageTimesSection | None = None
     cluster: ClusterSection
     expect: ExpectSection = Field(default_factory=ExpectSection)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
         """Return the plan in the TOML file at `path`.
+
+        Files that it names are found from its folder; those of overrides from here.
 
         Args:
             path: of the file.
@@ -84,7 +91,8 @@ class Plan(Section):
             PlanError: with every fault, and where in the file it is.
         """
         requests = [parse_override(text) for text in overrides]
-        text, mapping = read_mapping(path)
+        text, content = read_mapping(path)
+        mapping = anchored(content, Path(path).parent)
         try:
             return cls._read(mapping, requests)
         except PlanError as error:
@@ -170,8 +178,12 @@ class Plan(Section):
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the whole content, worked-out values included, in hex."""
-        text = to_toml(self._tables(with_derived=True))
+        """SHA-256 of the whole content, in hex.
+
+        Values that were worked out are part of it, and what the files that the plan
+        names contain.
+        """
+        text = to_toml(fingerprinted(self._tables(with_derived=True)))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _tables(self, *, with_derived: bool) -> dict[str, Any]:
@@ -183,5 +195,9 @@ class Plan(Section):
             ):
                 if key not in getattr(self, section).model_fields_set:
                     del tables[section][key]
-        kept = {key: value for key, value in tables.items() if value not in ({}, "")}
+        kept = {
+            key: without_empty(value)
+            for key, value in tables.items()
+            if value not in ({}, "")
+        }
         return {key: kept[key] for key in (*TEXTS, *kept) if key in kept}

@@ -8,20 +8,28 @@ The way of a number: the plan's device, links and profile are gathered once in a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.work import Work
+from simulator.choice import AUTO, Allowed, Choice, choose, fastest_time
+from simulator.collectives.options import Options
+from simulator.convolutions.choice import fastest_time as fastest_convolution_time
+from simulator.convolutions.ways import Rates
 from simulator.costs.compute import matrix_time, memory_time
 from simulator.costs.elementwise import where
-from simulator.costs.messages import (
-    ring_all_reduce_time,
-    ring_gather_time,
-    transfer_time,
-    tree_all_reduce_time,
-)
-from simulator.placement import Degrees, Group, group
+from simulator.costs.messages import transfer_time
+from simulator.placement import Degrees, Group, group, replicas_per_node
 from simulator.price import NOTHING, Price, kernel, message
-from simulator.workload import Beside, Body, HostTask, Item, Message, Phase, Repeat
+from simulator.workload import (
+    Beside,
+    Body,
+    HostTask,
+    Item,
+    Measured,
+    Message,
+    Phase,
+    Repeat,
+)
 from topologies.hardware import Cluster
 from topologies.profile import Profile
 from topologies.units import FlopPerSecond, Seconds
@@ -36,12 +44,14 @@ class Pricer:
         profile: fitted constants of the device and its links.
         peak: dense rate of the plan's number format [FLOP/s].
         degrees: ranks of each mesh axis.
+        algorithm: of the all-reduce between replicas, or `auto`.
     """
 
     cluster: Cluster
     profile: Profile
     peak: FlopPerSecond
     degrees: Degrees
+    algorithm: str
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -70,6 +80,8 @@ class Pricer:
             is_pass = item.kind == "pass"
             time = self.profile.host_pass if is_pass else self.profile.host_step
             return Price(0.0, time, time, 0.0, 0.0)
+        if isinstance(item, Measured):
+            return kernel(item.time, 0.0)
         return kernel(self.kernel_time(item), self.kernel_host_time(item, phase))
 
     def _once(self, items: tuple[Item, ...], phase: Phase) -> Price:
@@ -96,6 +108,9 @@ class Pricer:
             return starting + memory_time(
                 work.size, efficiency * device.memory_bandwidth
             )
+        if work.filtering:
+            offered = profile.convolutions
+            return fastest_convolution_time(work, self.convolution_rates, offered)
         is_matrix = work.kind == "matrix"
         efficiency = (
             profile.matrix_efficiency if is_matrix else profile.attention_efficiency
@@ -111,6 +126,19 @@ class Pricer:
             bandwidth=profile.memory_efficiency * device.memory_bandwidth,
         )
 
+    @property
+    def convolution_rates(self) -> Rates:
+        """What the device achieves on the products and copies of a convolution."""
+        device, profile = self.cluster.device, self.profile
+        return Rates(
+            num_units=max(device.num_units, 1),
+            product=profile.matrix_efficiency * self.peak,
+            vector=profile.matrix_efficiency * device.peak.get("fp32", self.peak),
+            bandwidth=profile.memory_efficiency * device.memory_bandwidth,
+            kernel_time=profile.kernel_time,
+            has_vector="fp32" in device.peak,
+        )
+
     def kernel_host_time(self, work: Work, phase: Phase) -> Seconds:
         """Return the host time to issue a kernel: eager dispatch, by phase."""
         is_backward = phase == "backward"
@@ -118,30 +146,54 @@ class Pricer:
         per_launch = profile.host_backward if is_backward else profile.host_forward
         return work.launches * per_launch
 
+    def carried(self, body: Body, time: Seconds) -> Price:
+        """Return the price of a body whose one message a network carries."""
+        (item,) = body.items
+        assert isinstance(item, Message)
+        return message(time, self.message_host_time(item))
+
     def message_host_time(self, item: Message) -> Seconds:
         """Return the host time to issue a message; a group of one issues none."""
+        if item.time is not None:
+            return 0.0
         ring = self.group(item)
         return where(ring.num_ranks > 1, self.profile.host_message, 0.0)
 
     def message_time(self, item: Message) -> Seconds:
         """Return the time of a message on idle links; a group of one takes none."""
+        if item.time is not None:
+            return item.time
         ring = self.group(item)
         if item.pattern == "send":
             time = transfer_time(item.size, ring.transfer, ring.bandwidth)
-        elif item.axis == "model":
-            time = ring.start + tree_all_reduce_time(
-                item.size, ring.num_ranks, ring.hop, ring.bandwidth
-            )
         else:
-            formula = (
-                ring_all_reduce_time
-                if item.pattern == "all-reduce"
-                else ring_gather_time
-            )
-            steps = formula(item.size, ring.num_ranks, ring.hop, ring.bandwidth)
-            time = ring.start + steps
+            time = fastest_time(item.pattern, item.size, ring, self.allowed(item))
         return where(ring.num_ranks > 1, time, 0.0)
 
+    def allowed(self, item: Message) -> Allowed:
+        """Return how a collective may be run: the plan says it between replicas.
+
+        The norm is a few bytes over all ranks of a replica, for which there is a tree.
+        """
+        if item.axis == "model":
+            return Allowed("tree")
+        if item.axis != "data" or item.pattern != "all-reduce":
+            offered = self.profile.algorithms
+            return Allowed(AUTO if offered else "ring", offered=offered)
+        inside = replicas_per_node(
+            self.degrees.tensor, self.degrees.data, self.cluster.devices_per_node
+        )
+        options = Options(per_node=inside)  # type: ignore[arg-type]  # or many of them
+        return Allowed(self.algorithm, offered=self.profile.algorithms, options=options)
+
+    def choice(self, item: Message) -> Choice:
+        """Return how a collective of one plan is run on idle links."""
+        return choose(item.pattern, item.size, self.group(item), self.allowed(item))  # type: ignore[arg-type]  # no send
+
     def group(self, item: Message) -> Group:
-        """Return the ring that a message runs on."""
-        return group(item.axis, self.degrees, self.cluster, self.profile, item.pair)
+        """Return the ring that a message runs on.
+
+        The norm, for which no protocols were fitted, has the first of its links.
+        """
+        ring = group(item.axis, self.degrees, self.cluster, self.profile, item.pair)
+        return replace(ring, lanes=()) if item.axis == "model" else ring

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from simulator.collective_use import collectives_text
 from simulator.explain import contributions, footnotes
 from simulator.remedy import remedy
 from simulator.result import Result
@@ -35,6 +36,8 @@ def text_report(result: Result, *, num_contributions: int = 5) -> str:
         _answer(result),
         _breakdown(result),
         _memory(result),
+        collectives_text(result.job),
+        _network(result),
         _contributions(result, num_contributions),
         _trust(result),
     ]
@@ -135,6 +138,14 @@ def _memory(result: Result) -> str:
             name = _MEMORY_NAMES[key]
             lines.append(f"    {name:<25}{format_memory(size):>9}{share:>8.1%}  {bar}")
     return "\n".join(lines)
+
+
+def _network(result: Result) -> str:
+    if result.job.located is None:
+        return ""
+    from simulator.located.use import network_text  # noqa: PLC0415 - NumPy
+
+    return network_text(result)
 
 
 def _contributions(result: Result, num_shown: int) -> str:

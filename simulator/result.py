@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from typing_extensions import override
 
+from simulator.collective_use import collectives
 from simulator.job import Job
 from simulator.memory import Memory
 from simulator.metrics import Breakdown, LedgerRow
 from simulator.timeline import Timeline
 from topologies.units import Bytes, PerSecond, Ratio, Seconds, format_quantity
+
+if TYPE_CHECKING:
+    from topologies.graphs.arrays import Floats
 
 Status = Literal["completed", "out_of_memory", "deadlock"]
 Engine = Literal["analytical", "event"]
@@ -61,8 +65,22 @@ class Result:
     job: Job
     timeline: Timeline
 
+    @property
+    def link_bytes(self) -> Floats | None:
+        """Bytes that the step puts on every link of its graph; None without one [B]."""
+        if self.job.located is None:
+            return None
+        from simulator.located.use import link_bytes  # noqa: PLC0415 - NumPy
+
+        return link_bytes(self)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data, every number in SI base units."""
+        network = {}
+        if self.job.located is not None:
+            from simulator.located.use import to_json  # noqa: PLC0415 - NumPy
+
+            network = {"network": to_json(self)}
         return {
             "schema_version": SCHEMA_VERSION,
             "status": self.status,
@@ -79,6 +97,8 @@ class Result:
             "staleness": {"mean": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0},
             "interval_s": list(self.interval_s),
             "interval_basis": "measured" if self.is_interval_measured else "assumed",
+            "collectives": [each._asdict() for each in collectives(self.job)],
+            **network,
             "provenance": self.provenance,
         }
 

@@ -16,22 +16,41 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from models import catalogue as networks
+from simulator.one_collective.plan import CollectivePlan
 from simulator.plan import Plan
+from simulator.plans.reading import COLLECTIVE
 from topologies import catalogue
+from topologies.profile import profile_names
 
 
 def json_schema() -> dict[str, Any]:
     """Return the schema, draft 2020-12, with the catalogue's names as enumerations."""
     schema = Plan.model_json_schema(by_alias=True, mode="validation")
+    _add_collective(schema)
     _name_values(schema)
     model = schema["$defs"]["ModelSection"]
-    model["oneOf"] = [{"required": ["name"]}, {"required": ["family"]}]
+    sources = ("name", "family", "file")
+    model["oneOf"] = [{"required": [source]} for source in sources]
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
         **schema,
         "title": "Plan of a distributed training run",
         "description": "Read by `simulate PLAN.toml`; quantities are text with a unit.",
     }
+
+
+def _add_collective(schema: dict[str, Any]) -> None:
+    """Let a plan have one collective instead of a training run."""
+    other = CollectivePlan.model_json_schema(by_alias=True, mode="validation")
+    schema["$defs"].update(other["$defs"])
+    schema["properties"]["collective"] = other["properties"]["collective"]
+    foreign = [{"required": [name]} for name in COLLECTIVE.foreign]
+    of_training = [name for name in schema.pop("required") if name != "cluster"]
+    schema["required"] = ["cluster"]
+    schema["oneOf"] = [
+        {"required": of_training, "not": {"required": ["collective"]}},
+        {"required": ["collective"], "not": {"anyOf": foreign}},
+    ]
 
 
 def _name_values(node: object) -> None:
@@ -70,4 +89,5 @@ _NAMES: dict[str, Callable[[], list[str]]] = {
     "models": lambda: list(networks.names()),
     "devices": lambda: _with_aliases(catalogue.describe_devices()),
     "links": lambda: _with_aliases(catalogue.describe_links()),
+    "profiles": lambda: list(profile_names()),
 }

@@ -43,12 +43,15 @@ class Timeline:
     Fields:
         roles: the ranks simulated, and how many real ones each stands for.
         spans: one per op and rank.
-        step_time: end of the last span [s].
+        step_time: end of the last span, or, where steps follow one another without
+            a gap, the longest time of a rank from its first span to its last [s].
+        begins: when the step begins on each rank [s].
     """
 
     roles: tuple[Role, ...]
     spans: tuple[Span, ...]
     step_time: Seconds
+    begins: tuple[Seconds, ...]
 
 
 def timeline(job: Job, times: Times) -> Timeline:
@@ -57,9 +60,42 @@ def timeline(job: Job, times: Times) -> Timeline:
         body: (float(price.compute), float(price.communication))
         for body, price in job.prices.items()
     }
+    under_way = times.under_way
+    ends = zip(job.workload.ops, times.ready, times.end, strict=True)
     spans = tuple(
-        Span(op, rank, ready, end, *parts[op.body])
-        for op, ready, end in zip(job.workload.ops, times.ready, times.end, strict=True)
+        Span(op, rank, ready, end, compute, under_way.get(index, communication))
+        for index, (op, ready, end) in enumerate(ends)
+        for compute, communication in (parts[op.body],)
         for rank in op.ranks
     )
-    return Timeline(job.workload.roles, spans, max(times.end))
+    begins = step_begins(job, times)
+    return Timeline(job.workload.roles, spans, step_time(job, times), begins)
+
+
+def step_time(job: Job, times: Times) -> Seconds:
+    """Return how long after a step the next one can begin [s].
+
+    With all ranks meeting at its end, that is the end of its last op. If they never
+    meet (post-validation), the next step begins on a rank while others are still at
+    this one, and the rank that is busy longest sets the pace.
+    """
+    if not job.plan.training.post_validation:
+        return max(times.end)
+    begins = step_begins(job, times)
+    ends = [0.0] * len(begins)
+    for op, end in zip(job.workload.ops, times.end, strict=True):
+        for rank in op.ranks:
+            ends[rank] = max(ends[rank], end)
+    return max(end - begin for begin, end in zip(begins, ends, strict=True))
+
+
+def step_begins(job: Job, times: Times) -> tuple[Seconds, ...]:
+    """Return when the step begins on each rank [s]."""
+    ranks = len(job.workload.roles)
+    if not job.plan.training.post_validation:
+        return (0.0,) * ranks
+    begins = [float("inf")] * ranks
+    for op, ready in zip(job.workload.ops, times.ready, strict=True):
+        for rank in op.ranks:
+            begins[rank] = min(begins[rank], ready)
+    return tuple(begins)

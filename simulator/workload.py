@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from models.work import Work
-from topologies.units import Bytes
+from topologies.units import Bytes, Seconds
 
 Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send"]
 Axis = Literal["tensor", "data", "pipeline", "embedding", "model"]
@@ -34,7 +34,9 @@ class Message:
             last pipeline rank, `model` all tensor and pipeline ranks of a replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
             all-gather, the whole output; reduce-scatter, the whole input [B].
-        pair: for a send, the pipeline ranks of sender and receiver.
+        pair: for a send, the pipeline ranks of sender and receiver; for another
+            message on the pipeline's axis, the two that take part.
+        time: as measured on the machine, if it is not to be priced [s].
     """
 
     name: str
@@ -42,6 +44,7 @@ class Message:
     axis: Axis
     size: Bytes
     pair: tuple[int, int] = (0, 1)
+    time: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,20 @@ class HostTask:
     kind: Literal["pass", "step"]
 
 
-Leaf = Work | Message | HostTask
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run of kernels whose time a plan states, as profiled on the machine.
+
+    Fields:
+        name: what a trace shows.
+        time: of all of them, host included [s].
+    """
+
+    name: str
+    time: Seconds
+
+
+Leaf = Work | Message | HostTask | Measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ HEAVY = {
     "matplotlib": "simulator/plot simulator/scaling",
     "pandas": "",
     "click": "simulator/cli",
-    "pydantic": "simulator/plan.py simulator/plans simulator/schema.py",
+    "pydantic": "simulator/plan.py simulator/one_collective/plan.py simulator/plans"
+    " simulator/schema.py",
 }
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from topologies.hardware import Device, Link
-from topologies.units import format_quantity, parse_quantity
+from topologies.units import BytesPerSecond, format_quantity, parse_quantity
 
 _ROOT = Path(__file__).with_name("catalogue")
 
@@ -66,7 +66,14 @@ def link(name: str) -> Link:
         latency=parse_quantity(entry["latency"], "s"),
         efficiency=entry["efficiency"],
         source=_cite(entry),
+        copy_rate=_copy_rate(entry),
     )
+
+
+def _copy_rate(entry: dict[str, Any]) -> BytesPerSecond:
+    """Return what a host copies for such links; infinite where it copies nothing."""
+    text = entry.get("copy_rate")
+    return parse_quantity(text, "B/s") if text else float("inf")
 
 
 def device_names() -> tuple[str, ...]:

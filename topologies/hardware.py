@@ -50,6 +50,8 @@ class Link:
         source: where the numbers were read.
         moved: by how much a plan's own latency differs from the data sheet's; what was
             fitted to the link moves as much [s].
+        copy_rate: what a host's processors copy between memory and such links, per
+            direction and over all of them; infinite where adapters do it [B/s].
     """
 
     name: str
@@ -58,6 +60,7 @@ class Link:
     efficiency: Ratio
     source: str
     moved: Seconds = 0.0
+    copy_rate: BytesPerSecond = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,37 +4,59 @@ A profile is a TOML file in `topologies/profiles`. It holds a handful of physica
 constants, says what they were fitted on (or that they are assumed), and how far
 predictions made with them were off on rows that the fit did not see. Engines read
 it; `calibration` writes it.
+
+A library has several protocols on one link, each with its own latency and share of
+the bandwidth, and takes the fastest for a message. The table `[links.LINK]` is the
+first of them, and `[links.LINK.PROTOCOL]` another, which is kept as the fit of a link
+called `LINK.PROTOCOL`. A profile that only adds links to another says
+`base = "OTHER"` and has the rest from it.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from topologies.units import Bytes, Ratio, Seconds, parse_quantity
+from topologies.units import Bytes, Count, Ratio, Seconds, parse_quantity
 
 PROFILES = Path(__file__).parent / "profiles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFit:
-    """What a link gives, beside its data sheet.
+    """What a link gives under one protocol, beside its data sheet.
 
     Fields:
         efficiency: share of the sheet's bandwidth that large messages reach [1].
         start: time of a collective beside its steps [s].
         hop: latency of one step of a collective [s].
         transfer: latency of one point-to-point message, host included [s].
+        waits: latencies of the link that a collective waits beside its steps; its
+            messages are then one stream, and need not arrive one by one [1].
+        window: bytes that may be under way at once [B].
+        reach: how many ends of such links share a switch [1].
+        across: share of the bandwidth that is left between those switches [1].
+        largest: message for which the protocol is used at most [B].
+        algorithms: of collectives that it serves; empty for all that need no help
+            from the switch.
+        protocol: what a report calls it.
     """
 
     efficiency: Ratio
     start: Seconds
     hop: Seconds
     transfer: Seconds
+    waits: Count = 0.0
+    window: Bytes = float("inf")
+    reach: Count = float("inf")
+    across: Ratio = 1.0
+    largest: Bytes = float("inf")
+    algorithms: tuple[str, ...] = ()
+    protocol: str = "simple"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +76,9 @@ class Profile:
         host_pass: host time per forward of a micro-batch beside its kernels [s].
         host_step: host time per step beside micro-batches [s].
         device_overhead: memory that context and libraries hold [B].
-        links: fits by link name.
+        links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
+        algorithms: of all-reduce that the platform's library has; empty for all.
+        convolutions: algorithms that the platform's library has; empty for all.
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
             rows outside the fit, minus one; assumed where nothing was measured [1].
         families: kinds of networks that those quantiles were measured on.
@@ -79,6 +103,8 @@ class Profile:
     error_high: float
     families: tuple[str, ...]
     basis: str
+    algorithms: tuple[str, ...] = ()
+    convolutions: tuple[str, ...] = ()
 
 
 UNITS: dict[str, str] = {
@@ -104,6 +130,15 @@ LINK_UNITS: dict[str, str] = {
     "transfer": "s",
 }
 """Unit of every constant of a link in a profile file."""
+
+LINK_OPTIONS: dict[str, str] = {
+    "waits": "1",
+    "window": "B",
+    "reach": "1",
+    "across": "1",
+    "largest": "B",
+}
+"""Unit of every constant that only some links have."""
 
 
 class UnknownProfileError(ValueError):
@@ -131,18 +166,22 @@ def profile_names() -> tuple[str, ...]:
 
 def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
     """Return the profile in a TOML table."""
+    links = dict(_link_fits(table.get("links", {})))
+    algorithms = tuple(table.get("algorithms", ()))
+    convolutions = tuple(table.get("convolutions", ()))
+    if base := table.get("base"):
+        other = load_profile(str(base))
+        return replace(
+            other,
+            name=name,
+            links={**other.links, **links},
+            algorithms=algorithms or other.algorithms,
+            convolutions=convolutions or other.convolutions,
+            basis=f"{other.basis}; links: {table['basis']}",
+        )
     constants = {
         key: parse_quantity(str(table["constants"][key]), unit)
         for key, unit in UNITS.items()
-    }
-    links = {
-        link: LinkFit(
-            **{
-                key: parse_quantity(str(values[key]), unit)
-                for key, unit in LINK_UNITS.items()
-            }
-        )
-        for link, values in table.get("links", {}).items()
     }
     error = table["error"]
     return Profile(
@@ -152,5 +191,26 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         error_high=float(error["high"]),
         families=tuple(error["families"]),
         basis=str(table["basis"]),
+        algorithms=algorithms,
+        convolutions=convolutions,
         **constants,
     )
+
+
+def _link_fits(table: Mapping[str, Any]) -> Iterator[tuple[str, LinkFit]]:
+    """Yield the fits of links and, by `LINK.PROTOCOL`, of their further protocols."""
+    for link, values in table.items():
+        yield link, _link_fit(values, str(values.get("protocol", "simple")))
+        for protocol, own in values.items():
+            if isinstance(own, Mapping):
+                yield f"{link}.{protocol}", _link_fit(own, protocol)
+
+
+def _link_fit(values: Mapping[str, Any], protocol: str) -> LinkFit:
+    options = {key: unit for key, unit in LINK_OPTIONS.items() if key in values}
+    constants = {
+        key: parse_quantity(str(values[key]), unit)
+        for key, unit in {**LINK_UNITS, **options}.items()
+    }
+    algorithms = tuple(values.get("algorithms", ()))
+    return LinkFit(protocol=protocol, algorithms=algorithms, **constants)

@@ -38,18 +38,26 @@ class Maps:
     def slide(
         self,
         kernel: int | tuple[int, int],
-        stride: int,
+        stride: int | tuple[int, int],
         padding: int | tuple[int, int],
         channels: int | None = None,
+        *,
+        is_ceiled: bool = False,
     ) -> Maps:
         """Return the maps after a window slid over them.
 
         output = (input + 2 padding - kernel) // stride + 1
+
+        `is_ceiled` rounds up instead: the last window may stand over the edge.
         """
         height, width = (
-            (size + 2 * pad - window) // stride + 1
-            for size, pad, window in zip(
-                (self.height, self.width), pair(padding), pair(kernel), strict=True
+            (size + 2 * pad - window + (step - 1) * is_ceiled) // step + 1
+            for size, pad, window, step in zip(
+                (self.height, self.width),
+                pair(padding),
+                pair(kernel),
+                pair(stride),
+                strict=True,
             )
         )
         return replace(

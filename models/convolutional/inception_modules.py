@@ -1,4 +1,6 @@
-"""The modules of Inception-v3: branches side by side, each a row of convolutions.
+"""Inception modules: branches side by side, each a row of convolutions.
+
+The functions and tables that name a module are those of Inception-v3.
 
 Source: Szegedy et al., arXiv:1512.00567; dimensions from pytorch/vision inception.py.
 """
@@ -25,12 +27,14 @@ class Conv(NamedTuple):
     padding: Pair | None = None
 
 
-# A branch is a chain of convolutions, perhaps behind a pooling ("average") or a
-# pooling alone ("maximum"), perhaps ending in two filters side by side (`FORK`).
+# A branch is a chain of convolutions, perhaps behind a pooling that keeps the size
+# (`AVERAGE`, `MAXIMUM_SAME`) or a pooling alone that halves it (`MAXIMUM`), perhaps
+# ending in two filters side by side (`FORK`).
 Branch = tuple[Conv | str, ...]
 FORK = "1x3 and 3x1"
 AVERAGE = "average"
 MAXIMUM = "maximum"
+MAXIMUM_SAME = "maximum of the same size"
 
 
 def module_a(pooled: int) -> tuple[Branch, ...]:
@@ -107,6 +111,10 @@ def _branch(path: Path, name: str, branch: Branch, *, is_first: bool) -> Path:
             path = path.average_pool(f"{name} average", 3, padding=1)
         elif step == MAXIMUM:
             path = path.max_pool(f"{name} maximum", 3, stride=2, keeps_input=False)
+        elif step == MAXIMUM_SAME:
+            path = path.max_pool(
+                f"{name} maximum", 3, stride=1, padding=1, keeps_input=False
+            )
         elif step == FORK:
             path = _fork(path, own)
         elif isinstance(step, Conv):

@@ -41,8 +41,9 @@ class Path:
         channels: int,
         kernel: Pair,
         *,
-        stride: int = 1,
+        stride: Pair = 1,
         padding: Pair = 0,
+        groups: int = 1,
         bias: bool = False,
         keeps_input: bool = True,
         needs_input_gradient: bool = True,
@@ -56,6 +57,7 @@ class Path:
             kernel=blocks.pair(kernel),
             output=(outputs.height, outputs.width),
             inputs=self.maps.elements,
+            groups=groups,
             bias=bias,
             keeps_input=keeps_input,
             needs_input_gradient=needs_input_gradient,
@@ -70,17 +72,18 @@ class Path:
         """Return the path with a ReLU in place."""
         return self.then(blocks.relu(name, self.maps))
 
-    def max_pool(
+    def max_pool(  # noqa: PLR0913 - how a window slides, and what it keeps
         self,
         name: str,
         kernel: int,
         *,
         stride: int,
         padding: int = 0,
+        is_ceiled: bool = False,
         keeps_input: bool = True,
     ) -> Path:
         """Return the path with a maximum over windows."""
-        outputs = self.maps.slide(kernel, stride, padding)
+        outputs = self.maps.slide(kernel, stride, padding, is_ceiled=is_ceiled)
         operator = blocks.max_pool(name, self.maps, outputs, keeps_input=keeps_input)
         return self.then(operator, outputs)
 

@@ -1,10 +1,15 @@
-"""ResNet-18 to ResNet-152, with the stride on the 3x3 filter ("v1.5").
+"""ResNet-18 to ResNet-152, with the stride on the 3x3 filter ("v1.5"), and ResNeXt.
 
-Source: He et al., arXiv:1512.03385; parameters and FLOP equal those of torchvision
-    0.28, which the tests hold.
+A ResNeXt divides the 3x3 filters of a bottleneck into groups of channels; its name
+gives their number and width: ResNeXt-50 32x4d has 32 groups of 4 channels.
+
+Source: He et al., arXiv:1512.03385; Xie et al., arXiv:1611.05431; parameters and FLOP
+    equal those of torchvision 0.28, which the tests hold.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from models.convolutional.blocks import Maps, residual
 from models.convolutional.path import Path
@@ -22,9 +27,49 @@ _STAGES = {
 DEPTHS = tuple(_STAGES)
 
 
+class Inside(NamedTuple):
+    """Channels inside the blocks of a stage.
+
+    Fields:
+        width: channels of the 3x3 filters [1].
+        outputs: channels that the block puts out [1].
+        groups: of the 3x3 filters [1].
+        is_bottleneck: whether 1x1 filters stand around one 3x3.
+    """
+
+    width: int
+    outputs: int
+    groups: int
+    is_bottleneck: bool
+
+
 def resnet(depth: int) -> Model:
     """Return the ResNet of `depth`: a stem, its residual blocks and a head."""
-    stages, is_bottleneck = _STAGES[depth]
+    is_bottleneck = _STAGES[depth][1]
+    stages = [
+        Inside(width, 4 * width if is_bottleneck else width, 1, is_bottleneck)
+        for width in (64, 128, 256, 512)
+    ]
+    return _built(f"resnet{depth}", depth, stages)
+
+
+def resnext(depth: int, groups: int, group_width: int) -> Model:
+    """Return a ResNeXt: bottlenecks whose 3x3 filters are divided into groups.
+
+    Args:
+        depth: 50 or 101, the ResNet that it varies.
+        groups: of channels in every 3x3 filter, "cardinality" [1].
+        group_width: channels of a group in the first stage; it doubles with every
+            stage [1].
+    """
+    stages = [
+        Inside(groups * group_width * 2**number, 256 * 2**number, groups, True)
+        for number in range(4)
+    ]
+    return _built(f"resnext{depth}-{groups}x{group_width}d", depth, stages)
+
+
+def _built(name: str, depth: int, stages: list[Inside]) -> Model:
     stem = (
         Path(IMAGE)
         .conv("conv1", 64, 7, stride=2, padding=3, needs_input_gradient=False)
@@ -34,10 +79,10 @@ def resnet(depth: int) -> Model:
     )
     layers = [stem.layer("stem")]
     maps = stem.maps
-    for number, num_blocks in enumerate(stages, start=1):
-        width = 32 * 2**number
-        first = _block(maps, width, 1 if number == 1 else 2, is_bottleneck)
-        rest = _block(first.maps, width, 1, is_bottleneck).layer(f"stage {number}")
+    counted = zip(_STAGES[depth][0], stages, strict=True)
+    for number, (num_blocks, inside) in enumerate(counted, start=1):
+        first = _block(maps, inside, 1 if number == 1 else 2)
+        rest = _block(first.maps, inside, 1).layer(f"stage {number}")
         # Only the first block of a stage changes dimensions; without bottlenecks, that
         # of the first stage does not.
         is_like_rest = first.maps == maps
@@ -45,20 +90,19 @@ def resnet(depth: int) -> Model:
         layers += [rest] * (num_blocks - 1)
         maps = first.maps
     layers.append(_head(maps))
-    return Model(f"resnet{depth}", tuple(layers), 1)
+    return Model(name, tuple(layers), 1)
 
 
-def _block(maps: Maps, width: int, stride: int, is_bottleneck: bool) -> Path:
+def _block(maps: Maps, inside: Inside, stride: int) -> Path:
     """Return one residual block; its shortcut is projected where dimensions change."""
+    width, channels, groups, is_bottleneck = inside
     path = Path(maps)
     if is_bottleneck:
-        channels = 4 * width
         path = path.conv("conv1", width, 1).norm("norm1").relu("relu1")
-        path = path.conv("conv2", width, 3, stride=stride, padding=1)
+        path = path.conv("conv2", width, 3, stride=stride, padding=1, groups=groups)
         path = path.norm("norm2").relu("relu2")
         path = path.conv("conv3", channels, 1).norm("norm3")
     else:
-        channels = width
         path = path.conv("conv1", width, 3, stride=stride, padding=1)
         path = path.norm("norm1").relu("relu1")
         path = path.conv("conv2", channels, 3, padding=1).norm("norm2")

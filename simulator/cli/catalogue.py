@@ -5,20 +5,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from simulator.cli.options import (
     debug_option,
     json_option,
-    load,
+    load_any,
     print_json,
     set_option,
 )
 from simulator.errors import PlanError
 
+if TYPE_CHECKING:
+    from simulator.one_collective.plan import CollectivePlan
+    from simulator.plan import Plan
+
 # Written out, because what lists them is not loaded for `--help`.
 _KINDS = ("models", "devices", "links", "topologies", "schemes", "profiles")
+
+# Columns that are too wide for a terminal, or said by others.
+_LONG = frozenset({"source", "topology", "parameters", "bisection is"})
 
 
 @click.command()
@@ -31,15 +39,24 @@ def check(ctx: click.Context, plans: Sequence[str], changes: Sequence[str]) -> N
     faulty = 0
     for path in plans:
         try:
-            plan = load(path, changes)
+            plan = load_any(path, changes)
         except PlanError as error:
             click.echo(str(error), err=True)
             faulty += 1
         else:
-            where = f"{plan.world_size} x {plan.cluster.device}"
-            click.echo(f"{path}: no faults; {plan.build_model().name} on {where}")
+            click.echo(f"{path}: no faults; {_in_short(plan)}")
     if faulty:
         ctx.exit(PlanError.exit_code)
+
+
+def _in_short(plan: Plan | CollectivePlan) -> str:
+    """Return what a plan is about."""
+    from simulator.plan import Plan
+
+    if isinstance(plan, Plan):
+        where = f"{plan.world_size} x {plan.cluster.device}"
+        return f"{plan.build_model().name} on {where}"
+    return f"{plan.collective.pattern} on {plan.num_ranks} x {plan.cluster.device}"
 
 
 @click.command()
@@ -61,4 +78,4 @@ def list_(kind: str, as_json: bool) -> None:
     if as_json:
         print_json({"kind": kind, kind: rows})
     else:
-        click.echo(table(rows, without={"source"}))
+        click.echo(table(rows, without=_LONG))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from simulator.one_collective.plan import CollectivePlan
     from simulator.plan import Plan
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -34,18 +35,20 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object."
 )
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["analytical", "event"]),
+    default="event",
+    show_default=True,
+    help="What turns operations into times.",
+)
+
 
 def plan_options(function: _Function) -> _Function:
     """Add the argument and options of every command that predicts a plan."""
     for option in (
         debug_option,
-        click.option(
-            "--engine",
-            type=click.Choice(["analytical", "event"]),
-            default="event",
-            show_default=True,
-            help="What turns operations into times.",
-        ),
+        engine_option,
         set_option,
         click.argument("plan", metavar="PLAN.toml"),
     ):
@@ -54,10 +57,26 @@ def plan_options(function: _Function) -> _Function:
 
 
 def load(path: str, changes: Sequence[str]) -> Plan:
-    """Return the plan in a file, with the changes of `--set`."""
+    """Return the plan of training in a file, with the changes of `--set`."""
     from simulator.plan import Plan
 
     return Plan.load(path, changes)
+
+
+def load_any(path: str, changes: Sequence[str]) -> Plan | CollectivePlan:
+    """Return the plan in a file: of training, or of one collective."""
+    from simulator.errors import PlanError
+    from simulator.plans.reading import read_mapping
+
+    try:
+        content = read_mapping(path)[1]
+    except PlanError:  # which loading it says as well
+        content = {}
+    if "collective" not in content:
+        return load(path, changes)
+    from simulator.one_collective.plan import CollectivePlan
+
+    return CollectivePlan.load(path, changes)
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -15,15 +15,17 @@ from simulator.cli.options import (
     FILE,
     check_picture,
     json_option,
-    load,
+    load_any,
     plan_options,
     print_json,
     writing,
 )
 
 if TYPE_CHECKING:
+    from simulator.one_collective.plan import CollectivePlan
     from simulator.plan import Plan
-    from simulator.result import Engine
+    from simulator.result import Engine, Result
+    from topologies.graphs.arrays import Floats
 
 
 @click.command(name=DEFAULT)
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--trace", type=FILE, help="Write a timeline for Perfetto.")
 @click.option("--plot", type=FILE, help="Draw where the step time goes.")
+@click.option("--plot-network", type=FILE, help="Draw the network, links by load.")
 @click.option("--explain", is_flag=True, help="Add the critical path, priced.")
 @click.option("--sources", is_flag=True, help="Add where the numbers come from.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all noise.")
@@ -43,6 +46,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     as_json: bool,
     trace: Path | None,
     plot: Path | None,
+    plot_network: Path | None,
     explain: bool,
     sources: bool,
     seed: int,
@@ -50,16 +54,29 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     unfolded: bool,
 ) -> None:
     """Predict one plan and print a report (what `simulate PLAN.toml` does)."""
-    loaded = load(plan, changes)
+    loaded = load_any(plan, changes)
+    from simulator.plan import Plan
+
+    if not isinstance(loaded, Plan):
+        if trace or plot or explain or sources:
+            problem = "one collective has no timeline, and nothing to explain"
+            raise click.UsageError(problem)
+        _check_pictures(loaded, None, plot_network)
+        _print_collective(loaded, plot_network, seed, as_json=as_json)
+        return
     if replicas is not None and replicas > 1:
         raise click.UsageError("--replicas is not built yet: nothing is random so far")
-    check_picture(plot)
+    _check_pictures(loaded, plot, plot_network)
+    from simulator.notes import topology_notes
+
+    notes = topology_notes(loaded)
+    click.echo("".join(f"note: {note}\n" for note in notes), err=True, nl=False)
     from simulator.api import simulate
     from simulator.progress import Heartbeat
 
     with Heartbeat("predicting"):
         result = simulate(loaded, engine=engine, seed=seed, is_folded=not unfolded)
-    values = result.to_json()
+    values = {**result.to_json(), "notes": notes}
     texts = {}
     if explain:
         from simulator.explain import explain as explained
@@ -75,7 +92,50 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
         from simulator.report import text_report
 
         click.echo("\n\n".join([text_report(result), *texts.values()]))
+    _write(result, trace, plot)
+    if plot_network:
+        from simulator.located.use import utilization
+
+        used = utilization(result) if result.job.located else None
+        _draw_network(loaded, used, plot_network, seed)
+    _judge(loaded, values)
+
+
+def _print_collective(
+    plan: CollectivePlan, plot_network: Path | None, seed: int, *, as_json: bool
+) -> None:
+    """Predict one collective, print it, and draw its network."""
+    from simulator.one_collective.result import collective_report, predict_collective
+    from simulator.progress import Heartbeat
+
+    with Heartbeat("predicting"):
+        result = predict_collective(plan, seed=seed)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        click.echo(collective_report(result))
+    if plot_network:
+        network = result.network
+        used = network.utilization(result.time_s) if network else None
+        _draw_network(plan, used, plot_network, seed)
+
+
+def _check_pictures(
+    plan: Plan | CollectivePlan, plot: Path | None, network: Path | None
+) -> None:
+    """Refuse pictures that cannot be drawn, before the work begins."""
+    check_picture(plot)
+    check_picture(network)
+    if network:
+        from simulator.plot import check_network
+
+        check_network(plan)
+
+
+def _write(result: Result, trace: Path | None, plot: Path | None) -> None:
+    """Write the timeline and the picture that were asked for."""
     if trace:
+        from simulator.progress import Heartbeat
         from simulator.trace import write_trace
 
         with writing(trace), Heartbeat("writing the trace"):
@@ -85,7 +145,16 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
 
         with writing(plot):
             plot_breakdown(result, plot)
-    _judge(loaded, values)
+
+
+def _draw_network(
+    plan: Plan | CollectivePlan, used: Floats | None, path: Path, seed: int
+) -> None:
+    """Draw the network, coloured by what is used of its links."""
+    from simulator.plot import plot_network
+
+    with writing(path):
+        plot_network(plan, path, utilization=used, seed=seed)
 
 
 def _judge(plan: Plan, values: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`simulate scale`: one plan over ranges of its keys."""
+"""`simulate scale`: one plan over ranges of its keys, or several over the same."""
 
 # ruff: noqa: PLC0415 - bodies import what they need when they run
 
@@ -13,20 +13,26 @@ import click
 from simulator.cli.options import (
     FILE,
     check_picture,
+    debug_option,
+    engine_option,
     json_option,
     load,
-    plan_options,
     print_json,
+    set_option,
     writing,
 )
 from simulator.errors import Fault, Infeasible, PlanError
 
 if TYPE_CHECKING:
     from simulator.result import Engine
+    from simulator.scaling import Scaling, Study
 
 
 @click.command()
-@plan_options
+@click.argument("plans", metavar="PLAN.toml...", nargs=-1, required=True)
+@set_option
+@engine_option
+@debug_option
 @json_option
 @click.option(
     "--over",
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--csv", type=FILE, help="Write the table as CSV.")
 @click.option("--plot", type=FILE, help="Draw the curve.")
 def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
-    plan: str,
+    plans: Sequence[str],
     changes: Sequence[str],
     engine: Engine,
     as_json: bool,
@@ -48,12 +54,22 @@ def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
     csv: Path | None,
     plot: Path | None,
 ) -> None:
-    """Predict a plan over a range of values: the scaling curve."""
-    values, loaded = _ranges(over), load(plan, changes)
+    """Predict plans over a range of values: the scaling curve, or a study of several.
+
+    Several plans share one table, and a picture with a row of panels for each.
+    """
+    values, loaded = _ranges(over), [load(plan, changes) for plan in plans]
     check_picture(plot)
     from simulator.scaling import scale as scaled
+    from simulator.scaling import study
 
-    scaling = scaled(loaded, values, engine, weak=weak)
+    scaling: Scaling | Study
+    if len(loaded) == 1:
+        scaling = scaled(loaded[0], values, engine, weak=weak)
+        points = scaling.points
+    else:
+        scaling = study(loaded, values, engine, weak=weak)
+        points = tuple(point for each in scaling.scalings for point in each.points)
     if as_json:
         print_json(scaling.to_json())
     else:
@@ -66,7 +82,7 @@ def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
             scaling.plot(plot)
     if scaling.is_interrupted:
         raise KeyboardInterrupt
-    if not any(point.is_feasible for point in scaling.points):
+    if not any(point.is_feasible for point in points):
         raise Infeasible("no point of the table can run")
 
 

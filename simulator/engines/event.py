@@ -2,27 +2,34 @@
 
 An op starts when the last thing before it ends and its host has issued it, and ends
 one timeout later. Times are read off the clock, never computed ahead, so whatever
-shares a resource can be put between start and end: messages go through `network`.
+shares a resource can be put between start and end: a message with links of its own
+ends when the network says so (`shared.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import simpy
 
 from simulator.engines.graph import Graph, Times
+from topologies.units import Seconds
+
+Carry = Callable[[], Any]
+"""Begins to send a message, and returns the event that it has arrived."""
 
 
 def simulate_events(graph: Graph) -> Times:
     """Return ready and end times of every op; an op that cannot run ends at -1."""
-    run = _Run(graph)
-    for rank in range(len(graph.programs)):
-        run.issue(rank)
+    run = Run(simpy.Environment(), graph, {})
+    run.begin()
     run.environment.run()
     return Times(run.ready, run.end)
 
 
-class _Run:
-    """The mutable state of one simulation; it owns the clock.
+class Run:
+    """The mutable state of one step, on a clock that others may share.
 
     The graph's lists are named here again, and the clock is read without its property:
     one look-up less per event each, together a fifth of the time.
@@ -30,6 +37,8 @@ class _Run:
 
     __slots__ = (
         "busy",
+        "carry",
+        "complete",
         "end",
         "environment",
         "graph",
@@ -39,23 +48,54 @@ class _Run:
         "issued",
         "missing",
         "on_end",
+        "other_end",
         "place",
         "ready",
+        "sinks",
         "successors",
+        "under_way",
     )
 
-    def __init__(self, graph: Graph) -> None:
-        self.environment = simpy.Environment()
+    def __init__(
+        self,
+        environment: simpy.Environment,
+        graph: Graph,
+        carry: Mapping[int, Carry],
+        complete: Callable[[], None] | None = None,
+    ) -> None:
+        """Prepare to run a step.
+
+        Args:
+            environment: the clock.
+            graph: priced ops.
+            carry: what sends an op's message, for the ops that share links; their
+                `busy` and `issued` only say when they can begin.
+            complete: called when the last op has ended.
+        """
+        self.environment = environment
         self.graph = graph
+        self.carry = carry
+        self.complete = complete
+        sinks = [op for op, after in enumerate(graph.successors) if not after]
+        self.sinks = len(sinks)
+        self.other_end = dict.fromkeys(sinks if complete else (), self.finish_last)
+        self.other_end |= dict.fromkeys(carry, self.send)
         self.busy, self.issued = graph.busy, graph.issued
         self.successors, self.host_waits = graph.successors, graph.host_waits
         self.missing = graph.missing()
-        self.ready = [0.0] * len(graph.busy)
+        now = environment.now
+        self.ready = [now] * len(graph.busy)
         self.end = [-1.0] * len(graph.busy)
-        self.host_start = [0.0] * len(graph.busy)
-        self.host_free = [0.0] * len(graph.programs)
+        self.host_start = [now] * len(graph.busy)
+        self.host_free = [now] * len(graph.programs)
         self.place = [0] * len(graph.programs)
         self.on_end = self.finish
+        self.under_way: dict[int, Seconds] = {}
+
+    def begin(self) -> None:
+        """Let all hosts begin."""
+        for rank in range(len(self.graph.programs)):
+            self.issue(rank)
 
     def issue(self, rank: int) -> None:
         """Let a host run ahead up to the first op that it must wait for."""
@@ -89,10 +129,31 @@ class _Run:
         if issued > finish:  # noqa: PLR1730 - faster than max
             finish = issued
         timeout = simpy.Timeout(environment, finish - now, index)
-        timeout.callbacks.append(self.on_end)
+        timeout.callbacks.append(self.other_end.get(index, self.on_end))
         if is_waited_for:
             for rank in self.graph.ranks[index]:
                 self.issue(rank)
+
+    def send(self, event: simpy.Event) -> None:
+        """Hand an op's message to the network; the op ends when it has arrived."""
+        index = event._value  # noqa: SLF001 - as in `finish`
+        begun = self.environment.now
+        arrived = self.carry[index]()
+        arrived.callbacks.append(lambda _: self.arrive(index, begun))
+
+    def arrive(self, index: int, begun: Seconds) -> None:
+        """End an op now, as its own timeout would."""
+        self.under_way[index] = self.environment.now - begun
+        is_last = self.complete is not None and not self.successors[index]
+        timeout = simpy.Timeout(self.environment, 0.0, index)
+        timeout.callbacks.append(self.finish_last if is_last else self.on_end)
+
+    def finish_last(self, event: simpy.Event) -> None:
+        """Record the end of an op that nothing waits for, and perhaps of the step."""
+        self.finish(event)
+        self.sinks -= 1
+        if self.sinks == 0 and self.complete:
+            self.complete()
 
     def wait(self, index: int) -> float:
         """Free the hosts that waited for an op, and return when they issue it."""

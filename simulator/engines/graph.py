@@ -11,11 +11,13 @@ Both engines answer the same recursion. For op i with rank set R(i):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from simulator.errors import Infeasible
 from simulator.price import Price
 from simulator.workload import Body, Workload
+from topologies.units import Seconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +55,12 @@ class Times:
     Fields:
         ready: everything before it finished [s].
         end: finished [s].
+        under_way: how long messages on shared links took, host apart, by op [s].
     """
 
     ready: list[float]
     end: list[float]
+    under_way: Mapping[int, Seconds] = field(default_factory=dict)
 
 
 class DeadlockError(Infeasible):

@@ -10,10 +10,12 @@ the optimizer.
 from __future__ import annotations
 
 from simulator.lowering.emitter import Emitter
-from simulator.lowering.pipeline import emit_passes
-from simulator.lowering.schedules import Schedule, schedule
+from simulator.lowering.pipeline import emit_passes, make_step
+from simulator.lowering.rows import rows_of
+from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage
 from simulator.lowering.step_end import (
+    emit_copies,
     emit_gradient_norm,
     emit_gradient_sync,
     emit_optimizer,
@@ -23,27 +25,29 @@ from simulator.plan import Plan
 from simulator.workload import Role, Workload
 
 
-def lower(plan: Plan, stages: tuple[LoweredStage, ...]) -> Workload:
-    """Return the workload of one training step, folded to one rank a stage."""
-    rows = rows_of(plan)
+def lower(
+    plan: Plan, stages: tuple[LoweredStage, ...], rows: Schedule | None = None
+) -> Workload:
+    """Return the workload of one training step, folded to one pipeline rank each.
+
+    Args:
+        plan: of the step.
+        stages: of the model.
+        rows: of the schedule; left out, what the plan alone says.
+    """
+    if rows is None:
+        rows = rows_of(plan)
+    step = make_step(plan, stages, rows)
     emitter = Emitter()
-    for rank, row in enumerate(rows):
-        emit_passes(emitter, plan, stages, rank, row)
-        emit_gradient_sync(emitter, plan, stages, rank)
+    for rank in range(len(rows)):
+        emit_passes(emitter, step, rank)
+        emit_gradient_sync(emitter, step, rank)
+    emit_copies(emitter, step)
     emit_tied_embedding(emitter, plan, stages)
-    emit_gradient_norm(emitter, plan)
+    if not plan.training.post_validation:
+        emit_gradient_norm(emitter, plan)
     for rank in range(plan.parallelism.pipeline):
         emit_optimizer(emitter, plan, stages, rank)
     multiplicity = plan.parallelism.tensor * plan.parallelism.data
     roles = tuple(Role(0, rank, 0, multiplicity) for rank in range(len(rows)))
     return Workload(roles, emitter.resolve())
-
-
-def rows_of(plan: Plan) -> Schedule:
-    """Return the plan's schedule."""
-    return schedule(
-        plan.parallelism.schedule,
-        plan.parallelism.pipeline,
-        plan.num_microbatches,
-        plan.parallelism.virtual_stages,
-    )

@@ -51,10 +51,15 @@ class Passes:
     Fields:
         forward: F.
         backward: B, with whatever recomputation repeats before it.
+        backward_input: I, the same without what only weights need.
+        backward_weight: W, which sends nothing: what it needs of others was gathered
+            for I.
     """
 
     forward: tuple[Item, ...]
     backward: tuple[Item, ...]
+    backward_input: tuple[Item, ...]
+    backward_weight: tuple[Item, ...]
 
 
 def layer_passes(
@@ -74,17 +79,29 @@ def layer_passes(
         for operator in layer.operators
         for item in _forward(operator, layer, share)
     )
-    backward: list[Item] = []
-    is_block = layer.role == "block"
-    if recompute == "full" and is_block:
-        backward.append(Repeat(forward, 1, "forward"))
-    elif recompute == "selective" and is_block:
-        core = (op for op in layer.operators if op.is_core_attention)
-        repeated = tuple(work for op in core for work in op.forward(share))
-        backward.append(Repeat(repeated, 1, "forward"))
+    before = _repeated(layer, share, recompute, forward)
+    backward: list[Item] = [*before]
+    inputs: list[Item] = [*before]
+    weights: list[Item] = []
     for operator in reversed(layer.operators):
         backward += _backward(operator, share, is_overlapped=is_overlapped)
-    return Passes(forward, tuple(backward))
+        own = _backward_parts(operator, share, is_overlapped=is_overlapped)
+        inputs += own[0]
+        weights += own[1]
+    return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
+
+
+def _repeated(
+    layer: Layer, share: Share, recompute: Recompute, forward: tuple[Item, ...]
+) -> tuple[Item, ...]:
+    """Return what recomputation does before a layer's backward."""
+    if layer.role != "block" or recompute == "none":
+        return ()
+    if recompute == "full":
+        return (Repeat(forward, 1, "forward"),)
+    core = (op for op in layer.operators if op.is_core_attention)
+    repeated = tuple(work for op in core for work in op.forward(share))
+    return (Repeat(repeated, 1, "forward"),)
 
 
 def gather_received(size: Bytes) -> Message:
@@ -130,34 +147,40 @@ def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
 
 
 def _backward(operator: Operator, share: Share, *, is_overlapped: bool) -> list[Item]:
+    """Return both parts in a row; a sum at the end of the first beside the second."""
+    inputs, weights = _backward_parts(operator, share, is_overlapped=is_overlapped)
+    last = inputs[-1] if inputs else None
+    if is_overlapped and operator.split is Split.COLUMN and isinstance(last, Message):
+        return [*inputs[:-1], Beside(last, weights)]
+    return [*inputs, *weights]
+
+
+def _backward_parts(
+    operator: Operator, share: Share, *, is_overlapped: bool
+) -> tuple[list[Item], tuple[Work, ...]]:
+    """Return what the gradients of inputs take, and what those of weights take."""
     gradient = operator.backward_input(share)
     weight = operator.backward_weight(share)
     if operator.parameters:
         weight = (*weight, _accumulation(operator, share))
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
-        return [*gradient, *weight]
+        return [*gradient], weight
     is_sequence = _is_sequence(share)
     if operator.split is Split.COLUMN and isinstance(operator, Linear):
         size = _input_bytes(operator, share)
         if not operator.needs_input_gradient:
-            return [*weight]
+            return [], weight
         pattern: Pattern = "reduce-scatter" if is_sequence else "all-reduce"
         summed = _message(f"{operator.name} gradient", pattern, size)
         if not is_sequence:
-            return [*gradient, *_together(summed, weight, is_overlapped)]
+            return [*gradient, summed], weight
         gathered = _message(f"{operator.name} input", "all-gather", size)
-        return [
-            *_together(gathered, gradient, is_overlapped),
-            *_together(summed, weight, is_overlapped),
-        ]
+        return [*_together(gathered, gradient, is_overlapped), summed], weight
     if is_sequence and operator.split in {Split.ROW, Split.VOCABULARY}:
         size = _output_bytes(operator, share)
-        return [
-            _message(f"{operator.name} gradient", "all-gather", size),
-            *gradient,
-            *weight,
-        ]
-    return [*gradient, *weight]
+        gathered = _message(f"{operator.name} gradient", "all-gather", size)
+        return [gathered, *gradient], weight
+    return [*gradient], weight
 
 
 def _together(

@@ -2,94 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
 
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import element_bytes
-from simulator.lowering.schedules import Action, Kind
-from simulator.lowering.staged import LoweredStage
+from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
+from simulator.lowering.staged import LoweredStage, copies_tied_table
 from simulator.lowering.stages import layer_parameters
 from simulator.plan import Plan
 from simulator.workload import Body, Item, Message, Stream
 from topologies.units import Bytes
 
 
-def emit_passes(
-    emitter: Emitter,
-    plan: Plan,
-    stages: tuple[LoweredStage, ...],
-    rank: int,
-    row: tuple[Action, ...],
-) -> None:
+class Step(NamedTuple):
+    """What the passes of all ranks are emitted from.
+
+    Fields:
+        plan: of the step.
+        stages: of all ranks.
+        rows: of the schedule.
+        places: the rank that runs each pass.
+    """
+
+    plan: Plan
+    stages: tuple[LoweredStage, ...]
+    rows: Schedule
+    places: Mapping[Action, int]
+
+
+def make_step(plan: Plan, stages: tuple[LoweredStage, ...], rows: Schedule) -> Step:
+    """Return a step whose passes are looked up by rank."""
+    places = {action: rank for rank, row in enumerate(rows) for action in row}
+    return Step(plan, stages, rows, places)
+
+
+def last_gradients(row: Row) -> dict[int, Action]:
+    """Return the pass after which each stage's gradients are complete on a rank."""
+    return {action.stage: action for action in row if action.kind in {"B", "W"}}
+
+
+def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
     """Emit a rank's forward and backward passes with the sends that follow them.
 
-    Sends are synchronous, as in Megatron until 2022: the rank's next pass waits for
-    its last send, and the host for both ends of each transfer. Without a pipeline the
+    Synchronous sends are those of Megatron until 2022: the rank's next pass waits for
+    its last send, and the host for both ends of each transfer. Others follow one
+    another on a stream of their own, and the host runs ahead. Without a pipeline the
     host waits once per micro-batch, to read its loss.
     """
-    pipeline = plan.parallelism.pipeline
-    last_microbatch = plan.num_microbatches - 1
+    plan = step.plan
+    is_waiting = plan.parallelism.pipeline > 1 and not plan.parallelism.sends_overlap
     is_bucketed = plan.synchronization.overlap and plan.parallelism.data > 1
+    row = step.rows[rank]
+    last = set(last_gradients(row).values()) if is_bucketed else set()
     sends: tuple[Hashable, ...] = ()
-    num_stages = len(stages)
-    ranks = (rank,)
-    kinds: tuple[Kind, ...] = ("F", "B")
-    transfers = {
-        (kind, stage): _transfer(emitter, plan, stages, kind, stage)
-        for kind in kinds
-        for stage in range(rank, num_stages, pipeline)
-    }
     for action in row:
-        stage, kind, microbatch = action
-        lowered = stages[stage]
-        is_forward = kind == "F"
-        source = stage - 1 if is_forward else stage + 1
-        after = sends
-        if 0 <= source < num_stages:
-            after = (("send", kind, source, microbatch), *sends)
-        waits = pipeline > 1 or is_forward
-        name = f"{stage}{kind}{microbatch}"
-        if not is_forward and is_bucketed and microbatch == last_microbatch:
-            _emit_bucketed_backward(emitter, plan, lowered, action, after)
+        after = (*_received(step, action, rank), *sends)
+        is_alone = plan.parallelism.pipeline == 1 and action.kind == "F"
+        waits = is_waiting or is_alone
+        if action in last:
+            _emit_bucketed_backward(emitter, step, action, after)
         else:
-            body = lowered.forward if is_forward else lowered.backward
-            draft = Draft(name, ranks, "compute", body, after, waits)
+            body = step.stages[action.stage].bodies[action.kind]
+            draft = Draft(str(action), (rank,), "compute", body, after, waits)
             emitter.emit(action, draft)
-        transfer = transfers[kind, stage]
-        sends = ()
-        if transfer is not None:
-            stream, sent = transfer
-            key = ("send", kind, stage, microbatch)
-            draft = Draft(f"send {name}", ranks, stream, sent, (action,))
-            emitter.emit(key, draft)
-            sends = (key,)
+        sent = _emit_send(emitter, step, action, rank)
+        sends = (sent,) if sent is not None and is_waiting else ()
 
 
-def _transfer(
-    emitter: Emitter,
-    plan: Plan,
-    stages: tuple[LoweredStage, ...],
-    kind: Kind,
-    stage: int,
-) -> tuple[Stream, Body] | None:
-    """Return the stream and body of a pass's send; None at the pipeline's ends."""
-    pipeline = plan.parallelism.pipeline
-    target = stage + 1 if kind == "F" else stage - 1
-    if not 0 <= target < len(stages):
+def _neighbour(step: Step, action: Action, towards: int) -> Action | None:
+    """Return the pass before (-1) or after (1) an F, B or I; None at the ends.
+
+    Backward passes of the stages may be whole or in parts.
+    """
+    stage = action.stage + (towards if action.kind == "F" else -towards)
+    kinds: tuple[Kind, ...] = ("F",) if action.kind == "F" else ("I", "B")
+    for kind in kinds:
+        other = Action(stage, kind, action.microbatch)
+        if other in step.places:
+            return other
+    return None
+
+
+def _received(step: Step, action: Action, rank: int) -> tuple[Hashable, ...]:
+    """Return what a pass waits for: a transfer, or a pass of its own rank."""
+    if action.kind == "W":
+        return (action._replace(kind="I"),)
+    source = _neighbour(step, action, -1)
+    if source is None:
+        return ()
+    return (source if step.places[source] == rank else ("send", source),)
+
+
+def _emit_send(
+    emitter: Emitter, step: Step, action: Action, rank: int
+) -> Hashable | None:
+    """Emit the send that follows a pass, and return its key; None if there is none."""
+    target = None if action.kind == "W" else _neighbour(step, action, 1)
+    if target is None or step.places[target] == rank:
         return None
-    boundary = min(stage, target)
-    size = _boundary_bytes(plan, stages[boundary])
-    pair = (stage % pipeline, target % pipeline)
-    body = emitter.body(
-        ("send", kind, boundary),
-        f"send {kind} between stages {boundary} and {boundary + 1}",
-        "message",
-        Message(f"send {kind}", "send", "pipeline", size, pair),
-    )
-    return ("send-forward" if kind == "F" else "send-backward"), body
+    to = step.places[target]
+    boundary = min(action.stage, target.stage)
+    letter = "F" if action.kind == "F" else "B"
+    key = ("send", letter, boundary, rank)
+    if key not in emitter.bodies:
+        size = boundary_bytes(step.plan, step.stages[boundary])
+        times = step.plan.stage_times
+        time = None if times is None else times.transfer
+        emitter.body(
+            key,
+            f"send {letter} between stages {boundary} and {boundary + 1}",
+            "message",
+            Message(f"send {letter}", "send", "pipeline", size, (rank, to), time),
+        )
+    stream: Stream = "send-forward" if letter == "F" else "send-backward"
+    sent = ("send", action)
+    body = emitter.bodies[key]
+    emitter.emit(sent, Draft(f"send {action}", (rank,), stream, body, (action,)))
+    return sent
 
 
-def _boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
+def boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
     """Return the activations that a tensor rank hands to the next stage [B]."""
     elements = lowered.stage.layers[-1].output_elements * plan.batch.micro
     size = element_bytes(plan.training.precision) * elements
@@ -97,40 +130,43 @@ def _boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
 
 
 def _emit_bucketed_backward(
-    emitter: Emitter,
-    plan: Plan,
-    lowered: LoweredStage,
-    action: Action,
-    after: tuple[Hashable, ...],
+    emitter: Emitter, step: Step, action: Action, after: tuple[Hashable, ...]
 ) -> None:
     """Emit the last backward in segments, each followed by its bucket's all-reduce.
 
     A bucket closes with the layer that fills it, as gradients become ready in reverse
-    order; the last one takes what is left.
+    order; the last one takes what is left. Profiled passes are of one segment.
     """
+    plan, lowered = step.plan, step.stages[action.stage]
     gradient = element_bytes(plan.training.gradient_precision)
+    has_copy = copies_tied_table(plan)
     layers = [
-        (passes.backward, layer)
+        (passes.backward if action.kind == "B" else passes.backward_weight, layer)
         for (passes, count), (layer, _) in reversed(
             list(zip(lowered.passes, lowered.stage.runs(), strict=True))
         )
         for _ in range(count)
     ]
-    items: list[Item] = [*lowered.before_backward]
+    items: list[Item] = []
+    if action.kind == "B":
+        items += lowered.before_backward
     filled, number = 0.0, 0
-    pipeline = plan.parallelism.pipeline
-    ranks = (action.stage % pipeline,)
+    ranks = (step.places[action],)
     for position, (backward, layer) in enumerate(layers):
         items += backward
         filled += gradient * layer_parameters(
-            layer, plan.parallelism.tensor, is_tied_copy=pipeline > 1
+            layer, plan.parallelism.tensor, is_tied_copy=has_copy
         )
         is_last = position == len(layers) - 1
-        if filled < plan.synchronization.bucket and not is_last:
+        is_profiled = plan.stage_times is not None
+        if (filled < plan.synchronization.bucket or is_profiled) and not is_last:
             continue
         key: Hashable = action if is_last else (action, number)
         body = Body(f"backward of bucket {number}", "backward", tuple(items))
-        waits = pipeline > 1 and number == 0
+        if is_profiled:
+            body = lowered.bodies[action.kind]
+        waits = plan.parallelism.pipeline > 1 and number == 0
+        waits = waits and not plan.parallelism.sends_overlap
         emitter.emit(key, Draft(str(action), ranks, "compute", body, after, waits))
         message = Message("gradients", "all-reduce", "data", filled)
         body = Body(f"gradients of bucket {number}", "message", (message,))

@@ -8,6 +8,8 @@ from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.passes import Passes, gather_received, layer_passes
+from simulator.lowering.profiled import profiled_pass
+from simulator.lowering.schedules.actions import Kind
 from simulator.lowering.stages import Stage, cut, layer_parameters
 from simulator.plan import Plan
 from simulator.workload import Body, HostTask, Item, Repeat
@@ -20,7 +22,8 @@ class LoweredStage:
 
     Fields:
         stage: its layers.
-        forward, backward: bodies of one micro-batch.
+        ranks: pipeline ranks that hold it, each for micro-batches of its own.
+        bodies: of one micro-batch, by kind of pass.
         before_backward: what precedes the first layer's backward.
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
@@ -28,46 +31,44 @@ class LoweredStage:
     """
 
     stage: Stage
-    forward: Body
-    backward: Body
+    ranks: tuple[int, ...]
+    bodies: dict[Kind, Body]
     before_backward: tuple[Item, ...]
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
     gradient_bytes: Bytes
 
 
-def lower_stages(plan: Plan, model: Model) -> tuple[LoweredStage, ...]:
-    """Return every virtual stage with its bodies and parameters."""
-    tensor = plan.parallelism.tensor
+def lower_stages(
+    plan: Plan, model: Model, sizes: tuple[int, ...] | None = None
+) -> tuple[LoweredStage, ...]:
+    """Return every virtual stage with its bodies and parameters.
+
+    Args:
+        plan: whose stages they are.
+        model: to be cut.
+        sizes: blocks of each stage; left out, what the plan says.
+    """
+    mesh = plan.parallelism
     share = make_share(plan)
-    num_stages = plan.parallelism.pipeline * plan.parallelism.virtual_stages
+    placement = mesh.placement
     gradient = element_bytes(plan.training.gradient_precision)
     known = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
+    has_copy = copies_tied_table(plan)
     lowered = []
-    for stage in cut(model, num_stages):
+    for stage in cut(model, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
         parameters = sum(
-            layer_parameters(layer, tensor, is_tied_copy=num_stages > 1)
+            layer_parameters(layer, mesh.tensor, is_tied_copy=has_copy)
             for layer in stage.layers
         )
-        forward = (
-            HostTask("batch and loss", "pass"),
-            *_received(plan, model, has_sender=stage.index > 0),
-            *(Repeat(p.forward, count) for p, count in passes),
-        )
-        before_backward = _received(
-            plan, model, has_sender=stage.index < num_stages - 1
-        )
-        backward = (Repeat(p.backward, count) for p, count in reversed(passes))
+        is_last = stage.index == mesh.num_stages - 1
+        before_backward = _received(plan, model, has_sender=not is_last)
         lowered.append(
             LoweredStage(
                 stage,
-                Body(f"forward of stage {stage.index}", "forward", forward),
-                Body(
-                    f"backward of stage {stage.index}",
-                    "backward",
-                    (*before_backward, *backward),
-                ),
+                placement[stage.index],
+                _bodies(plan, model, stage, passes),
                 before_backward,
                 passes,
                 parameters,
@@ -75,6 +76,38 @@ def lower_stages(plan: Plan, model: Model) -> tuple[LoweredStage, ...]:
             )
         )
     return tuple(lowered)
+
+
+def copies_tied_table(plan: Plan) -> bool:
+    """Return whether first and last stage are on ranks of their own."""
+    placement = plan.parallelism.placement
+    return set(placement[0]) != set(placement[-1])
+
+
+def _bodies(
+    plan: Plan, model: Model, stage: Stage, passes: tuple[tuple[Passes, int], ...]
+) -> dict[Kind, Body]:
+    """Return the bodies of a stage's passes, by kind."""
+    if plan.stage_times is not None:
+        return {kind: profiled_pass(plan, stage, kind) for kind in ("F", "B", "I", "W")}
+    is_last = stage.index == plan.parallelism.num_stages - 1
+    forward = (
+        HostTask("batch and loss", "pass"),
+        *_received(plan, model, has_sender=stage.index > 0),
+        *(Repeat(p.forward, count) for p, count in passes),
+    )
+    before = _received(plan, model, has_sender=not is_last)
+    behind = tuple(reversed(passes))
+    whole = (*before, *(Repeat(p.backward, count) for p, count in behind))
+    inputs = (*before, *(Repeat(p.backward_input, count) for p, count in behind))
+    weights = tuple(Repeat(p.backward_weight, count) for p, count in behind)
+    where = f"of stage {stage.index}"
+    return {
+        "F": Body(f"forward {where}", "forward", forward),
+        "B": Body(f"backward {where}", "backward", whole),
+        "I": Body(f"backward for inputs {where}", "backward", inputs),
+        "W": Body(f"backward for weights {where}", "backward", weights),
+    }
 
 
 def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
@@ -110,8 +143,6 @@ def make_share(plan: Plan) -> Share:
     )
 
 
-def stages_of(
-    stages: tuple[LoweredStage, ...], rank: int, pipeline: int
-) -> tuple[LoweredStage, ...]:
+def stages_of(stages: tuple[LoweredStage, ...], rank: int) -> tuple[LoweredStage, ...]:
     """Return the virtual stages of one pipeline rank."""
-    return stages[rank::pipeline]
+    return tuple(lowered for lowered in stages if rank in lowered.ranks)

@@ -1,6 +1,7 @@
 """Cutting a model into pipeline stages, and what one device of a stage holds.
 
-Blocks are divided evenly; the embedding goes to the first stage, the head to the last.
+Blocks are divided evenly, or as a plan says; the embedding goes to the first stage,
+the head to the last.
 """
 
 from __future__ import annotations
@@ -29,20 +30,26 @@ class Stage:
         return [(layer, len(list(same))) for layer, same in groupby(self.layers)]
 
 
-def cut(model: Model, num_stages: int) -> tuple[Stage, ...]:
+def cut(
+    model: Model, num_stages: int, sizes: tuple[int, ...] | None = None
+) -> tuple[Stage, ...]:
     """Return the model's stages.
 
     Args:
-        model: whose number of blocks `num_stages` divides.
+        model: to be cut between its blocks.
         num_stages: p·v, virtual stages in all [1].
+        sizes: blocks of each stage; left out, equally many, which must come out even.
     """
     before = tuple(layer for layer in model.layers if layer.role == "embedding")
     blocks = tuple(layer for layer in model.layers if layer.role == "block")
     after = tuple(layer for layer in model.layers if layer.role == "head")
-    size = len(blocks) // num_stages
+    if sizes is None:
+        sizes = (len(blocks) // num_stages,) * num_stages
     stages = []
-    for index in range(num_stages):
-        layers = blocks[index * size : (index + 1) * size]
+    begin = 0
+    for index, size in enumerate(sizes):
+        layers = blocks[begin : begin + size]
+        begin += size
         if index == 0:
             layers = (*before, *layers)
         if index == num_stages - 1:

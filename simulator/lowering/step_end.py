@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from models.work import Work, memory_work
+from models.work import memory_work
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import NORM_BYTES, element_bytes, optimizer_traffic
-from simulator.lowering.schedules import Action
-from simulator.lowering.staged import LoweredStage, stages_of
+from simulator.lowering.pipeline import Step, last_gradients
+from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
 from simulator.plan import Plan
-from simulator.workload import Body, HostTask, Item, Message
+from simulator.workload import Body, HostTask, Item, Measured, Message
 
 
-def emit_gradient_sync(
-    emitter: Emitter, plan: Plan, stages: tuple[LoweredStage, ...], rank: int
-) -> None:
+def emit_gradient_sync(emitter: Emitter, step: Step, rank: int) -> None:
     """Emit what follows a rank's last backward: gradient sums that did not overlap."""
+    plan = step.plan
     parallelism = plan.parallelism
-    mine = stages_of(stages, rank, parallelism.pipeline)
+    mine = stages_of(step.stages, rank)
     items: list[Item] = []
     if parallelism.sequence:
         replicated = sum(
@@ -31,22 +30,32 @@ def emit_gradient_sync(
         total = sum(low.gradient_bytes for low in mine)
         items.append(Message("gradients", "all-reduce", "data", total))
     body = Body(f"gradients of rank {rank}", "message", tuple(items))
-    last = plan.num_microbatches - 1
-    after = tuple(Action(low.stage.index, "B", last) for low in mine)
+    after = tuple(last_gradients(step.rows[rank]).values())
     emitter.emit(("gradients", rank), Draft("gradients", (rank,), "data", body, after))
+
+
+def emit_copies(emitter: Emitter, step: Step) -> None:
+    """Emit the sums of gradients over pairs of ranks that hold the same stages."""
+    pairs = {low.ranks for low in step.stages if len(low.ranks) > 1}
+    for pair in sorted(pairs):
+        first, second = pair
+        size = sum(low.gradient_bytes for low in stages_of(step.stages, first))
+        message = Message("copies", "all-reduce", "pipeline", size, (first, second))
+        body = Body(f"copies on ranks {first} and {second}", "message", (message,))
+        after = tuple(("gradients", rank) for rank in pair)
+        emitter.emit(("copies", pair), Draft("copies", pair, "data", body, after))
 
 
 def emit_tied_embedding(
     emitter: Emitter, plan: Plan, stages: tuple[LoweredStage, ...]
 ) -> None:
     """Emit the sum of the shared table's gradients over first and last stage."""
-    pipeline = plan.parallelism.pipeline
     tied = [
         tied_parameters(layer, plan.parallelism.tensor)
         for layer in stages[-1].stage.layers
         if layer.tied_to is not None
     ]
-    if pipeline == 1 or not tied:
+    if not copies_tied_table(plan) or not tied:
         return
     size = element_bytes(plan.training.gradient_precision) * sum(tied)
     body = Body(
@@ -54,7 +63,7 @@ def emit_tied_embedding(
         "message",
         (Message("tied embedding", "all-reduce", "embedding", size),),
     )
-    ends = (0, pipeline - 1)
+    ends = (0, plan.parallelism.pipeline - 1)
     after = tuple(("gradients", rank) for rank in ends)
     emitter.emit("embedding", Draft("tied embedding", ends, "data", body, after))
 
@@ -64,8 +73,7 @@ def emit_gradient_norm(emitter: Emitter, plan: Plan) -> None:
     parallelism = plan.parallelism
     ranks = tuple(range(parallelism.pipeline))
     after: tuple[Hashable, ...] = tuple(("gradients", rank) for rank in ranks)
-    if "embedding" in emitter.index:
-        after = (*after, "embedding")
+    after = (*after, *(key for key in emitter.index if _is_between_ranks(key)))
     items: tuple[Item, ...] = ()
     if parallelism.pipeline * parallelism.tensor > 1:
         items = (Message("gradient norm", "all-reduce", "model", NORM_BYTES),)
@@ -73,17 +81,40 @@ def emit_gradient_norm(emitter: Emitter, plan: Plan) -> None:
     emitter.emit("norm", Draft("gradient norm", ranks, "compute", body, after))
 
 
+def _is_between_ranks(key: Hashable) -> bool:
+    """Return whether a key is that of a sum over pipeline ranks."""
+    return key == "embedding" or (isinstance(key, tuple) and key[0] == "copies")
+
+
+def _before_optimizer(emitter: Emitter, rank: int) -> tuple[Hashable, ...]:
+    """Return what a rank's optimizer waits for."""
+    if "norm" in emitter.index:
+        return ("norm",)
+    between = [key for key in emitter.index if _is_between_ranks(key)]
+    own = (key for key in between if rank in emitter.drafts[emitter.index[key]].ranks)
+    return (("gradients", rank), *own)
+
+
 def emit_optimizer(
     emitter: Emitter, plan: Plan, stages: tuple[LoweredStage, ...], rank: int
 ) -> None:
-    """Emit the optimizer step: a few passes over parameters and their state."""
-    mine = stages_of(stages, rank, plan.parallelism.pipeline)
-    parameters = sum(low.parameters for low in mine)
+    """Emit the optimizer step: a few passes over parameters and their state.
+
+    It waits for the gradient norm, or, where that is checked afterwards, for the
+    rank's own gradients.
+    """
+    parameters = sum(low.parameters for low in stages_of(stages, rank))
     training = plan.training
     traffic = optimizer_traffic(
         training.optimizer, training.precision, training.gradient_precision
     )
-    work: Work = memory_work("optimizer", traffic * parameters)
-    body = Body(f"optimizer of rank {rank}", "step", (HostTask("step", "step"), work))
-    draft = Draft("optimizer", (rank,), "compute", body, ("norm",), host_waits=True)
+    items: tuple[Item, ...] = (
+        HostTask("step", "step"),
+        memory_work("optimizer", traffic * parameters),
+    )
+    if plan.stage_times is not None and plan.stage_times.optimizer is not None:
+        items = (Measured("optimizer", plan.stage_times.optimizer),)
+    body = Body(f"optimizer of rank {rank}", "step", items)
+    after = _before_optimizer(emitter, rank)
+    draft = Draft("optimizer", (rank,), "compute", body, after, host_waits=True)
     emitter.emit(("optimizer", rank), draft)

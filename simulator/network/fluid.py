@@ -3,63 +3,32 @@
 A job is a vector of bytes per link, a transfer or a whole collective, that progresses
 on all of its links alike. Its rate is what its busiest link carries of it. Rates
 change only when a job starts or ends, and only for jobs connected to it by shared
-links; whatever changes at one instant is solved once. In between, what is left of a
-job is a straight line, kept as a point and a slope, and nothing is rounded off by
-going through steps.
+links; whatever changes at one instant is solved once. Many flows may start in one
+call, and those that end in one instant are reported in one.
 
 The clock is a SimPy environment, or anything with `now`, `event` and `timeout`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simulator.network.fair import Flows, fair_rates
-from topologies.graphs.arrays import Booleans, Floats, Integers
+from simulator.network.clock import Clock
+from simulator.network.fair import Flows
+from simulator.network.jobs import Jobs, connected, limited_rates, subset
+from simulator.network.lone import LoneJob, LoneJobs
+from topologies.graphs.arrays import Booleans, Floats, Integers, sums
 from topologies.units import Bytes, BytesPerSecond, Count, Seconds
 
 _SAME_TIME = 2.0**-48  # a few roundings of the clock: what ends so close ends together
 
-
-class Clock(Protocol):
-    """What the network needs of a SimPy environment."""
-
-    @property
-    def now(self) -> Seconds:
-        """Simulated time [s]."""
-
-    def event(self) -> Any:
-        """Return an event that somebody triggers."""
-
-    def timeout(self, delay: Seconds, value: Any = None) -> Any:
-        """Return an event that triggers itself after a delay."""
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """A job under way: `left` bytes at time `since`, going at `rate` from there."""
-
-    link: Integers
-    share: Floats
-    size: Bytes
-    weight: Count
-    done: Any
-    left: Bytes
-    since: Seconds
-    rate: BytesPerSecond = 0.0
-
-    def end(self) -> Seconds:
-        """Return when it is finished if nothing changes [s]."""
-        return self.since + self.left / self.rate if self.rate > 0 else np.inf
-
-    def moved(self, now: Seconds) -> Bytes:
-        """Return the bytes of its busiest link that are through [B]."""
-        return self.size - max(self.left - self.rate * (now - self.since), 0.0)
+OnEnd = Callable[[Integers], None]
 
 
 class FluidNetwork:
@@ -81,20 +50,25 @@ class FluidNetwork:
         if not np.all((self.bandwidth > 0) & np.isfinite(self.bandwidth)):
             raise ValueError("the bandwidth of a link is above 0 and finite")
         self.solved = 0
-        self._jobs: dict[int, _Job] = {}  # in order of arrival
-        self._next_job = 0
+        self._jobs = Jobs()
+        self._batches: dict[int, _Batch] = {}
+        self._next_owner = 0
+        self._lone = LoneJobs(len(self.bandwidth))
+        self._users = np.zeros(len(self.bandwidth), np.int64)  # jobs on each link
         self._carried = np.zeros(len(self.bandwidth))
         self._changed: Booleans = np.zeros(len(self.bandwidth), bool)
         self._is_waiting = False  # for the solution of this instant
         self._alarm = 0  # the timer that counts; older ones are ignored
 
-    def start(
+    def start(  # noqa: PLR0913 - where it goes, and five options
         self,
         links: ArrayLike,
         sizes: ArrayLike,
         *,
         weight: Count = 1.0,
         latency: Seconds = 0.0,
+        limit: BytesPerSecond = np.inf,
+        alone: Seconds = 0.0,
     ) -> Any:
         """Return an event that triggers when a job is done, with the time as value.
 
@@ -103,47 +77,155 @@ class FluidNetwork:
             sizes: bytes on each link; links with 0 do not count [B].
             weight: flows that the job stands for on its busiest link [1].
             latency: before the first byte moves [s].
+            limit: of the job's rate on its busiest link [B/s].
+            alone: how long it moves if it meets nobody; 0 if that is not known [s].
         """
         link, size = np.asarray(links, np.int64), np.asarray(sizes, np.float64)
         size = np.broadcast_to(size, link.shape)
-        if not (weight > 0 and latency >= 0 and np.all(size >= 0)):
-            raise ValueError("weight is above 0, latency and sizes are at least 0")
-        if len(np.unique(link)) < len(link):
-            raise ValueError("a link appears twice in one job; sum its bytes")
-        link, size = link[size > 0], size[size > 0]
+        if not (weight > 0 and latency >= 0 and limit > 0 and np.all(size >= 0)):
+            raise ValueError(
+                "weight and limit are above 0, latency and sizes are at least 0"
+            )
         done = self.clock.event()
-        largest = float(size.max(initial=0.0))
-        share = size / largest if largest else size
-        job = _Job(link, share, largest, weight, done, largest, self.clock.now)
+        job, largest = _one_job(link, size, weight)
+
+        def enter(_: Any = None) -> None:
+            if not len(job.link):
+                finish()
+            elif alone > 0 and not self._users[job.link].any():
+                self._begin_alone(job, float(largest[0]), limit, alone, done)
+            else:
+                self.start_flows(job, largest, finish, limit=limit)
+
+        def finish(_: Any = None) -> None:
+            done.succeed(self.clock.now)
+
         if latency > 0:
-            self.clock.timeout(latency).callbacks.append(lambda _: self._enter(job))
+            self.clock.timeout(latency).callbacks.append(enter)
         else:
-            self._enter(job)
+            enter()
         return done
 
+    def start_flows(
+        self,
+        flows: Flows,
+        sizes: Floats,
+        on_end: OnEnd,
+        *,
+        limit: BytesPerSecond = np.inf,
+    ) -> int:
+        """Start flows in this instant; return their number, with which to stop them.
+
+        Args:
+            flows: each with at least one link.
+            sizes: of each flow, above 0; infinite for one that is stopped [B].
+            on_end: called with the places of those that end in one instant.
+            limit: of the rate of each flow [B/s].
+        """
+        for number in self._lone.met_by(flows.link):
+            self._join(number)
+        np.add.at(self._users, flows.link, 1)
+        owner = self._next_owner
+        self._next_owner += 1
+        self._batches[owner] = _Batch(len(sizes), on_end)
+        self._jobs.add(flows, sizes, limit, self.clock.now, owner)
+        self._change(flows.link)
+        return owner
+
+    def hold(
+        self,
+        links: ArrayLike,
+        rate: BytesPerSecond,
+        *,
+        shares: ArrayLike = 1.0,
+        weight: Count = 1.0,
+    ) -> int:
+        """Begin background traffic that lasts; return its number, for `stop`.
+
+        Args:
+            links: that it crosses, each once.
+            rate: that it takes where its fair share allows so much [B/s].
+            shares: of the rate on each link; the largest is 1 [1].
+            weight: flows that it stands for [1].
+        """
+        link = np.asarray(links, np.int64)
+        if not (weight > 0 and rate > 0 and len(link)):
+            raise ValueError("weight and rate are above 0, and there is a link")
+        share = np.broadcast_to(np.asarray(shares, np.float64), link.shape)
+        flow, _ = _one_job(link, share, weight)
+        return self.start_flows(flow, np.array([np.inf]), _ignore, limit=rate)
+
+    def stop(self, owner: int) -> None:
+        """End flows now, wherever they are; what they carried stays counted."""
+        is_over = self._jobs.owner == owner
+        if is_over.any():
+            moved = self._jobs.moved(self.clock.now)[is_over]
+            self._change(self._forget(is_over, moved))
+        self._batches.pop(owner, None)
+
     def rates(self) -> list[BytesPerSecond]:
-        """Return the rate of every job under way, in order of arrival [B/s]."""
-        return [job.rate for job in self._jobs.values()]
+        """Return the rate of every job that may share, in order of arrival [B/s]."""
+        rates: list[float] = self._jobs.rate.tolist()
+        return rates
 
     def carried(self) -> Floats:
         """Return the bytes that every link has carried until now [B]."""
-        total = self._carried.copy()
-        for job in self._jobs.values():
-            total[job.link] += job.share * job.moved(self.clock.now)
+        jobs, now = self._jobs, self.clock.now
+        total = self._carried + jobs.loads(jobs.moved(now), len(self.bandwidth))
+        self._lone.add_carried(total, now)
         return total
 
-    def _enter(self, job: _Job) -> None:
-        if not len(job.link):
+    def _begin_alone(
+        self,
+        flow: Flows,
+        size: Bytes,
+        limit: BytesPerSecond,
+        alone: Seconds,
+        done: Any,
+    ) -> None:
+        """Begin a job on links that nobody uses; its end is known."""
+        now = self.clock.now
+        job = LoneJob(
+            link=flow.link,
+            share=flow.share,
+            size=size,
+            weight=float(flow.weight[0]),
+            limit=limit,
+            since=now,
+            end=now + alone,
+            done=done,
+        )
+        self._users[job.link] += 1
+        timer = self.clock.timeout(alone, self._lone.add(job))
+        timer.callbacks.append(self._finish_alone)
+
+    def _finish_alone(self, timer: Any) -> None:
+        """End a job that met nobody."""
+        job = self._lone.take(timer.value)
+        if job is not None:
+            self._users[job.link] -= 1
+            self._carried[job.link] += job.share * job.size
+            job.done.succeed(self.clock.now)
+
+    def _join(self, number: int) -> None:
+        """Turn a lone job into one that shares its links, with what is left of it."""
+        job = self._lone.take(number)
+        assert job is not None, "it was under way"
+        moved = job.size * min(job.moved(self.clock.now), 1.0)
+        self._users[job.link] -= 1
+        self._carried[job.link] += job.share * moved
+        if moved == job.size:
             job.done.succeed(self.clock.now)
             return
-        job.since = self.clock.now
-        self._jobs[self._next_job] = job
-        self._next_job += 1
-        self._change(job)
+        start, weight = np.array([0, len(job.link)]), np.array([job.weight])
+        flow = Flows(start, job.link, job.share, weight)
+        left = np.array([job.size - moved])
+        finish = partial(_succeed, job.done, self.clock)
+        self.start_flows(flow, left, finish, limit=job.limit)
 
-    def _change(self, job: _Job) -> None:
-        """Mark a job's links; all changes of this instant are solved together."""
-        self._changed[job.link] = True
+    def _change(self, links: Integers) -> None:
+        """Mark links; all changes of this instant are solved together."""
+        self._changed[links] = True
         if not self._is_waiting:
             self._is_waiting = True
             self.clock.timeout(0.0).callbacks.append(self._solve)
@@ -151,79 +233,81 @@ class FluidNetwork:
     def _solve(self, _: Any) -> None:
         """Give new rates to all jobs that are connected to what changed."""
         self._is_waiting = False
-        jobs = list(self._jobs.values())
-        if jobs:
-            now = self.clock.now
-            flows = _flows(jobs)
-            affected = connected(flows, self._changed)
-            mine = [job for job, is_one in zip(jobs, affected, strict=True) if is_one]
-            self.solved += len(mine)
-            part = _flows(mine) if len(mine) < len(jobs) else flows
-            for job, rate in zip(mine, self._fair(part), strict=True):
-                if rate != job.rate:
-                    job.left = max(job.left - job.rate * (now - job.since), 0.0)
-                    job.since, job.rate = now, rate
+        jobs = self._jobs
+        if len(jobs):
+            affected = np.flatnonzero(connected(jobs.flows, self._changed))
+            if len(affected):
+                is_all = len(affected) == len(jobs)
+                flows = jobs.flows if is_all else subset(jobs.flows, affected)
+                self.solved += len(affected)
+                rates = limited_rates(flows, jobs.limit[affected], self.bandwidth)
+                jobs.set_rates(affected, rates, self.clock.now)
         self._changed[:] = False
         self._set_alarm()
-
-    def _fair(self, flows: Flows) -> list[BytesPerSecond]:
-        if not len(flows.weight):
-            return []
-        # Only links in use, so that a small component of a large network is cheap.
-        used, link = np.unique(flows.link, return_inverse=True)
-        own = Flows(flows.start, link, flows.share, flows.weight)
-        rates: list[float] = fair_rates(own, self.bandwidth[used]).tolist()
-        return rates
 
     def _set_alarm(self) -> None:
         """Wake up when the next job ends; earlier alarms no longer count."""
         self._alarm += 1
-        if self._jobs:
-            first = min(job.end() for job in self._jobs.values())
-            delay = max(first - self.clock.now, 0.0)
-            timer = self.clock.timeout(delay, self._alarm)
+        first = float(self._jobs.ends().min(initial=np.inf))
+        if first < np.inf:
+            timer = self.clock.timeout(max(first - self.clock.now, 0.0), self._alarm)
             timer.callbacks.append(self._finish)
 
     def _finish(self, timer: Any) -> None:
         if timer.value != self._alarm:
             return
-        limit = self.clock.now * (1.0 + _SAME_TIME)
-        first = min(job.end() for job in self._jobs.values())
-        limit = max(limit, first)
-        over = [key for key, job in self._jobs.items() if job.end() <= limit]
-        ended = [self._jobs.pop(key) for key in over]
-        for job in ended:
-            self._carried[job.link] += job.share * job.size
-            job.done.succeed(self.clock.now)
-        # After the events, so that what they start is part of the same solution.
-        for job in ended:
-            self._change(job)
+        jobs, ends = self._jobs, self._jobs.ends()
+        is_over = ends <= max(self.clock.now * (1.0 + _SAME_TIME), ends.min())
+        owner, place = jobs.owner[is_over], jobs.place[is_over]
+        links = self._forget(is_over, jobs.size[is_over])
+        # The solution comes after the calls and their events, so that what those
+        # start is part of it.
+        self._is_waiting = True
+        for each in dict.fromkeys(owner.tolist()):
+            mine = place[owner == each]
+            self._batches[each].report(mine)
+            if not self._batches[each].left:
+                del self._batches[each]
+        self._is_waiting = False
+        self._change(links)
+
+    def _forget(self, is_over: Booleans, moved: Floats) -> Integers:
+        """Count the bytes of some jobs, drop them, and return their links."""
+        flows = subset(self._jobs.flows, np.flatnonzero(is_over))
+        each = np.repeat(moved, np.diff(flows.start)) * flows.share
+        self._carried += sums(flows.link, each, len(self._carried))
+        np.subtract.at(self._users, flows.link, 1)
+        self._jobs.remove(is_over)
+        return flows.link
 
 
-def connected(flows: Flows, links: Booleans) -> Booleans:
-    """Return which flows are connected to some links by links that flows share."""
-    touched: Booleans = np.zeros(len(flows.weight), bool)
-    reached = links.copy()
-    counts = np.diff(flows.start)
-    while True:
-        now: Booleans = np.logical_or.reduceat(reached[flows.link], flows.start[:-1])
-        if np.array_equal(now, touched):
-            return touched
-        touched = now
-        reached[flows.link[np.repeat(touched, counts)]] = True
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Flows that started together: how many are left, and who is told of ends."""
+
+    left: int
+    on_end: OnEnd
+
+    def report(self, places: Integers) -> None:
+        self.left -= len(places)
+        self.on_end(places)
 
 
-def _flows(jobs: Iterable[_Job]) -> Flows:
-    """Return jobs, each with at least one link, as flows."""
-    all_ = list(jobs)
-    if not all_:
-        none = np.zeros(0, np.int64)
-        return Flows(np.zeros(1, np.int64), none, np.zeros(0), np.zeros(0))
-    start = np.zeros(len(all_) + 1, np.int64)
-    np.cumsum([len(job.link) for job in all_], out=start[1:])
-    return Flows(
-        start,
-        np.concatenate([job.link for job in all_]),
-        np.concatenate([job.share for job in all_]),
-        np.array([job.weight for job in all_], np.float64),
-    )
+def _one_job(links: Integers, sizes: Floats, weight: Count) -> tuple[Flows, Floats]:
+    """Return a job as a flow, with the bytes of its busiest link."""
+    if len(np.unique(links)) < len(links):
+        raise ValueError("a link appears twice in one job; sum its bytes")
+    link, size = links[sizes > 0], sizes[sizes > 0]
+    largest = size.max(initial=0.0)
+    share = size / largest if len(link) else size
+    flow = Flows(np.array([0, len(link)]), link, share, np.array([weight], np.float64))
+    return flow, np.array([largest])
+
+
+def _succeed(done: Any, clock: Clock, _: Integers) -> None:
+    """Trigger the event of a job that is over."""
+    done.succeed(clock.now)
+
+
+def _ignore(_: Integers) -> None:
+    """Do nothing about ends that never come."""

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from functools import lru_cache
+from pathlib import Path
 
 from models import catalogue as networks
 from models.flash_attention import FlashAttention
+from models.huggingface import build_from_config
+from models.mixture import ExpertLinear
 from models.model import Model
 from models.operators import BatchedProduct, Embedding, Linear, Operator, Split
 from simulator.plans.records import ClusterSection, ModelSection, NetworkSection
 from topologies import catalogue
 from topologies.hardware import Cluster, Link
+from topologies.units import parse_quantity
+
+_DIMENSIONS = tuple(
+    name for name in ModelSection.model_fields if name not in {"name", "family", "file"}
+)
+_LARGEST_TEXT = "1 MB"
+_LARGEST = int(parse_quantity(_LARGEST_TEXT, "B"))
 
 # What a cluster has where the plan needs no link.
 NO_LINK = Link(
@@ -23,17 +33,46 @@ NO_LINK = Link(
 )
 
 
-@lru_cache(maxsize=256)
 def build_model(section: ModelSection) -> Model:
     """Return the network of a plan; equal sections share one object.
 
     Raises:
-        ValueError: an unknown name, or dimensions that no such network has.
+        ValueError: an unknown name, a file that describes no network, or dimensions
+            that no such network has.
     """
-    own = section.model_dump(exclude={"name", "family"}, exclude_none=True)
+    if section.file is None:
+        return _built(section, "")
+    # What a file says may change between two calls.
+    return _built(section, _content(section.file))
+
+
+@lru_cache(maxsize=256)
+def _built(section: ModelSection, config: str) -> Model:
+    """Return the network of a section and of the text of the file that it names."""
+    own = {name: getattr(section, name) for name in _DIMENSIONS}
+    given = {name: value for name, value in own.items() if value is not None}
+    if section.file is not None:
+        return build_from_config(config, given, Path(section.file).name)
     name = section.name or section.family
     assert name is not None
-    return networks.build(name, own)
+    return networks.build(name, given)
+
+
+def _content(file: str) -> str:
+    """Return the text of a network's file."""
+    name = Path(file).name
+    try:
+        with Path(file).open("rb") as opened:
+            content = opened.read(_LARGEST + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ValueError(f"file: {name} cannot be read: {reason}") from None
+    if len(content) > _LARGEST:
+        raise ValueError(f"file: {name} is larger than {_LARGEST_TEXT}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"file: {name} is not UTF-8 text") from None
 
 
 @lru_cache(maxsize=256)
@@ -72,29 +111,52 @@ def has_attention(model: Model) -> bool:
 def divided(model: Model) -> dict[str, int]:
     """Return what tensor parallelism divides in `model`: plan key or name, count.
 
-    The heads are those of the first block; all blocks are equal.
+    The heads are those of the first block; all blocks have equally many.
     """
+    operators = _operators(model)
+    is_transformer = any(map(_head_width, operators))
     counts: dict[str, int] = {}
-    head = 0
-    for operator in _operators(model):
-        match operator:
-            case BatchedProduct(is_core_attention=True, name="scores"):
-                counts["heads"], head = operator.batch, operator.inner
-            case FlashAttention():
-                counts["heads"], head = operator.heads, operator.width
-            case Embedding(split=Split.VOCABULARY):
-                counts["vocabulary"] = operator.entries
-            case Linear(split=Split.ROW, name="fc2" | "down") if head:
-                counts["feed_forward"] = operator.inner
-            case Linear(split=Split.COLUMN):
-                counts[operator.name] = operator.columns
-    if head:
-        # The qkv matrix has columns for `heads` queries, and kv_heads keys and values.
-        qkv = counts.pop("qkv")
-        counts["kv_heads"] = (qkv - counts["heads"] * head) // (2 * head)
-        for name in ("fc1", "gate up", "logits"):
-            counts.pop(name, None)
-    return counts
+    for operator in operators:
+        counts |= _division(operator, is_transformer=is_transformer)
+    if "qkv" in counts and is_transformer:
+        # Its columns are of `heads` queries, and of kv_heads keys and values.
+        head = next(filter(None, map(_head_width, operators)))
+        counts["kv_heads"] = (counts["qkv"] - counts["heads"] * head) // (2 * head)
+    following = _FOLLOWING if is_transformer else ()
+    return {name: count for name, count in counts.items() if name not in following}
+
+
+# Column-split matrices of a transformer; heads, vocabulary and widths divide them.
+_FOLLOWING = ("qkv", "q", "q up", "kv up", "fc1", "gate up", "shared gate up", "logits")
+_WIDTHS = {"fc2": "feed_forward", "down": "feed_forward", "shared down": "shared width"}
+
+
+def _head_width(operator: Operator) -> int:
+    """Return the features of a head where `operator` is core attention, else 0."""
+    match operator:
+        case BatchedProduct(is_core_attention=True, name="scores"):
+            return operator.inner
+        case FlashAttention():
+            return operator.width
+    return 0
+
+
+def _division(operator: Operator, *, is_transformer: bool) -> dict[str, int]:
+    """Return what tensor parallelism divides in one operator, and its count."""
+    match operator:
+        case BatchedProduct(is_core_attention=True, name="scores"):
+            return {"heads": operator.batch}
+        case FlashAttention():
+            return {"heads": operator.heads}
+        case Embedding(split=Split.VOCABULARY):
+            return {"vocabulary": operator.entries}
+        case ExpertLinear(split=Split.ROW):
+            return {"expert_feed_forward": operator.inner}
+        case Linear(split=Split.ROW) if is_transformer and operator.name in _WIDTHS:
+            return {_WIDTHS[operator.name]: operator.inner}
+        case Linear(split=Split.COLUMN):
+            return {operator.name: operator.columns}
+    return {}
 
 
 def _operators(model: Model) -> list[Operator]:

@@ -6,10 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from models import catalogue as networks
+from models.model import Model
+from simulator.collectives.table import TABLE
 from simulator.errors import Fault
+from simulator.plans.background import background_faults
 from simulator.plans.building import build_model
 from simulator.plans.fields import MAX_DEVICES, shown
 from simulator.plans.messages import choices
+from simulator.plans.network_checks import network_faults, num_network_nodes
+from simulator.plans.node_checks import node_faults, order_faults
 from simulator.plans.records import (
     DERIVED,
     BatchSection,
@@ -17,6 +22,7 @@ from simulator.plans.records import (
     ModelSection,
     ParallelismSection,
     Section,
+    SynchronizationSection,
     TrainingSection,
 )
 from simulator.plans.splits import (
@@ -29,6 +35,7 @@ from simulator.plans.splits import (
     tensor_faults,
 )
 from topologies import catalogue
+from topologies.profile import profile_names
 
 _SHAPE = ("layers", "hidden", "heads", "sequence_length", "vocabulary")
 _NEEDED = {
@@ -36,6 +43,7 @@ _NEEDED = {
     "bert": _SHAPE,
     "llama": (*_SHAPE, "feed_forward"),
     "mlp": ("widths",),
+    "lstm": ("layers", "hidden", "sequence_length", "vocabulary"),
 }
 
 
@@ -46,6 +54,7 @@ class Sections(NamedTuple):
     batch: BatchSection | None = None
     parallelism: ParallelismSection | None = None
     training: TrainingSection | None = None
+    synchronization: SynchronizationSection | None = None
     cluster: ClusterSection | None = None
 
 
@@ -63,7 +72,11 @@ def _faults(sections: Sections) -> Iterator[Fault]:
         if not model_faults:
             model = build_model(sections.model)
     if sections.cluster:
-        yield from _cluster_faults(sections.cluster)
+        own = list(_cluster_faults(sections.cluster))
+        yield from own or _machine_faults(sections.cluster)
+    if sections.cluster and sections.synchronization:
+        order = sections.synchronization.ring_order
+        yield from order_faults(order, sections.cluster.nodes)
     if sections.cluster and sections.training:
         yield from _precision_faults(sections.training, sections.cluster)
     if sections.parallelism:
@@ -73,6 +86,15 @@ def _faults(sections: Sections) -> Iterator[Fault]:
             yield from stage_faults(sections.parallelism, model, devices)
             yield from tensor_faults(sections.parallelism, model, devices)
             yield from recompute_faults(sections.parallelism, model)
+            yield from _expert_faults(sections.parallelism, model)
+
+
+def _expert_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
+    """Yield tensor parallelism of experts, whose messages are not lowered yet."""
+    has_experts = any(layer.expert_parameters for layer in model.layers)
+    if has_experts and parallelism.tensor > 1:
+        problem = f"{model.name} has experts, which tensor ranks cannot divide yet"
+        yield Fault("parallelism.tensor", problem, "write tensor = 1")
 
 
 def _mesh_faults(
@@ -86,14 +108,29 @@ def _mesh_faults(
     data = data_degree(parallelism, sections.cluster)
     if sections.batch and data and not uneven:
         yield from batch_faults(sections.batch, parallelism, data)
+    if sections.synchronization and data and not uneven:
+        yield from _algorithm_faults(sections.synchronization, data)
+
+
+def _algorithm_faults(
+    synchronization: SynchronizationSection, data: int
+) -> Iterator[Fault]:
+    row = TABLE.get(("all-reduce", synchronization.algorithm))
+    if row is not None and (problem := row.allows(data)):
+        remedy = "choose another, such as ring or auto"
+        yield Fault("synchronization.algorithm", problem, remedy)
 
 
 def _model_faults(model: ModelSection) -> Iterator[Fault]:
-    if model.name and model.family:
-        problem = "both a name and a family are given"
-        yield Fault("model", problem, "keep one of the two", involves=("model.family",))
+    sources = [name for name in ("name", "family", "file") if getattr(model, name)]
+    if len(sources) > 1:
+        problem = f"both a {sources[0]} and a {sources[1]} are given"
+        second = (f"model.{sources[1]}",)
+        yield Fault("model", problem, "keep one of the two", involves=second)
     elif model.family:
         yield from _family_faults(model, model.family)
+    elif model.file:
+        yield from _dimension_faults(model)
     elif not model.name:
         problem = "needs a name, or a family with its dimensions"
         remedy = 'add name = "gpt3-175b"; `simulate list models` lists all'
@@ -109,9 +146,8 @@ def _model_faults(model: ModelSection) -> Iterator[Fault]:
 
 
 def _family_faults(model: ModelSection, family: str) -> Iterator[Fault]:
-    given = model.model_dump(exclude={"name", "family"}, exclude_none=True)
     needed = _NEEDED[family]
-    lacking = [name for name in needed if name not in given]
+    lacking = [name for name in needed if getattr(model, name) is None]
     if lacking:
         problem = f"the {family} family needs {', '.join(needed)}"
         remedy = f"add {', '.join(lacking)}"
@@ -127,7 +163,7 @@ def _dimension_faults(model: ModelSection) -> Iterator[Fault]:
     except ValueError as error:
         name, colon, problem = str(error).partition(": ")
         if colon and name in ModelSection.model_fields:
-            source = ("model.name", "model.family")
+            source = ("model.name", "model.family", "model.file")
             yield Fault(f"model.{name}", problem, involves=source)
         else:
             yield Fault("model", str(error), involves=("model.name", "model.family"))
@@ -135,6 +171,7 @@ def _dimension_faults(model: ModelSection) -> Iterator[Fault]:
 
 def _cluster_faults(cluster: ClusterSection) -> Iterator[Fault]:
     yield from _name_fault("cluster.device", "device", cluster.device)
+    yield from _profile_fault(cluster.profile)
     nodes, devices = cluster.nodes, cluster.devices_per_node
     if cluster.num_devices > MAX_DEVICES:
         problem = f"{nodes} x {devices} = {cluster.num_devices} devices"
@@ -152,6 +189,24 @@ def _cluster_faults(cluster: ClusterSection) -> Iterator[Fault]:
         problem = f"the table is missing: {nodes} nodes need a network between them"
         remedy = 'add [cluster.network] with link = "infiniband-hdr"'
         yield Fault("cluster.network", problem, remedy, involves=("cluster.nodes",))
+    for name in ("pcie", "bridge", "socket"):
+        link = getattr(cluster.node, name, None)
+        if link is not None:
+            yield from _name_fault(f"cluster.node.{name}", "link", link)
+
+
+def _machine_faults(cluster: ClusterSection) -> Iterator[Fault]:
+    """Yield what is wrong with the graphs of a cluster whose links are known."""
+    wrong = [*network_faults(cluster), *node_faults(cluster)]
+    yield from wrong
+    if cluster.background and not wrong:
+        yield from background_faults(cluster, num_network_nodes(cluster))
+
+
+def _profile_fault(name: str | None) -> Iterator[Fault]:
+    if name is not None and name not in profile_names():
+        remedy = choices(name, profile_names(), "`simulate list profiles`")
+        yield Fault("cluster.profile", f"unknown profile {shown(name)}", remedy)
 
 
 def _usual_fabric(cluster: ClusterSection) -> str:

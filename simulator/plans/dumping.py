@@ -1,4 +1,7 @@
-"""Plain tables into TOML text; only what we write: text, numbers, arrays, tables."""
+"""Plain tables into TOML text; only what we write: text, numbers, arrays, tables.
+
+An array of tables stands as `[[name]]`, one heading for each.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ def to_toml(mapping: Mapping[str, Any]) -> str:
 
 def _lines(mapping: Mapping[str, Any], path: str) -> Iterator[str]:
     tables = {k: v for k, v in mapping.items() if isinstance(v, Mapping)}
+    arrays = {k: v for k, v in mapping.items() if _is_array_of_tables(v)}
     for key, value in mapping.items():
-        if key not in tables:
+        if key not in tables and key not in arrays:
             yield f"{toml_key(key)} = {toml_value(value)}"
     for key, table in tables.items():
         name = toml_key(key)
@@ -30,6 +34,18 @@ def _lines(mapping: Mapping[str, Any], path: str) -> Iterator[str]:
         yield ""
         yield f"[{inner}]"
         yield from _lines(table, inner)
+    for key, several in arrays.items():
+        name = toml_key(key)
+        inner = f"{path}.{name}" if path else name
+        for table in several:
+            yield ""
+            yield f"[[{inner}]]"
+            yield from _lines(table, inner)
+
+
+def _is_array_of_tables(value: object) -> bool:
+    is_array = isinstance(value, list | tuple) and len(value) > 0
+    return is_array and all(isinstance(item, Mapping) for item in value)  # type: ignore[attr-defined]
 
 
 def toml_key(name: str) -> str:
@@ -54,3 +70,10 @@ def toml_value(value: Any) -> str:
             return f"[{', '.join(toml_value(item) for item in value)}]"
         case _:
             return repr(value)
+
+
+def without_empty(value: Any) -> Any:
+    """Return a table without its empty arrays, which say nothing."""
+    if not isinstance(value, dict):
+        return value
+    return {k: without_empty(v) for k, v in value.items() if v != ()}

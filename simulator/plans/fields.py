@@ -18,18 +18,43 @@ from topologies.units import UnitError, exact_quantity, parse_quantity
 
 Precision = Literal["fp16", "bf16", "fp32", "tf32"]
 GradientPrecision = Literal["fp32", "fp16", "bf16"]
+ConvolutionAlgorithm = Literal[
+    "auto", "direct", "gemm", "implicit-gemm", "winograd", "fft"
+]
 Optimizer = Literal["adam", "momentum", "sgd"]
-Schedule = Literal["1f1b", "gpipe", "interleaved"]
+Schedule = Literal[
+    "1f1b",
+    "gpipe",
+    "interleaved",
+    "zb-h1",
+    "zb-h2",
+    "zb-v",
+    "zb-auto",
+    "dualpipe",
+]
+Balance = Literal["layers", "time"]
 Recompute = Literal["none", "selective", "full"]
 Attention = Literal["materialized", "flash"]
-Family = Literal["gpt", "bert", "llama", "mlp"]
+Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]
 Scheme = Literal["all-reduce"]
-Algorithm = Literal["ring"]
-Topology = Literal["switch"]
+Algorithm = Literal[
+    "auto",
+    "ring",
+    "bidirectional-ring",
+    "multi-ring",
+    "tree",
+    "double-binary-tree",
+    "recursive-doubling",
+    "halving-doubling",
+    "hierarchical",
+    "torus-2d",
+    "in-network",
+]
 Comparison = Literal["<", "<=", ">", ">="]
 
 MAX_DEVICES = 16_777_216  # 2 ** 24; the largest machines have some 2 ** 18
 MAX_LAYERS = 1_048_576  # 2 ** 20
+MAX_CAPACITY = 1_048_576.0  # 2 ** 20, as all rows at one of as many experts
 MAX_DIMENSION = 1_073_741_824  # 2 ** 30, of anything that a layer or batch counts
 
 # Names from the literature: the answer is "not built yet" instead of "unknown".
@@ -39,15 +64,7 @@ PLANNED: dict[str, tuple[str, ...]] = {
         *("elastic-averaging", "project-adam", "local-sgd", "gossip"),
         *("zero-1", "zero-2", "zero-3", "fsdp"),
     ),
-    "synchronization.algorithm": (
-        *("tree", "double-binary-tree", "halving-doubling", "hierarchical"),
-        *("recursive-halving-doubling", "2d-torus"),
-    ),
-    "cluster.network.topology": (
-        *("ring", "wheel", "random", "star", "full", "torus", "hypercube"),
-        *("fat-tree", "rail-optimized", "dragonfly"),
-    ),
-    "parallelism.schedule": ("zero-bubble", "zb-h1", "zb-v", "dualpipe"),
+    "parallelism.schedule": ("zero-bubble", "chimera", "hanayo", "seq1f1b"),
     "training.precision": ("fp8",),
 }
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from models import catalogue as networks
 from simulator.columns import aligned
-from simulator.plans.fields import PLANNED, Scheme, Topology
+from simulator.plans.fields import PLANNED, Scheme
 from topologies import catalogue
 from topologies.profile import profile_names
 
@@ -30,12 +30,30 @@ def table(rows: Sequence[Row], *, without: Collection[str] = ()) -> str:
     if not rows:
         return "none"
     headings = [name for name in rows[0] if name not in without]
-    lines = [headings, *([str(row[name]) for name in headings] for row in rows)]
+    lines = [headings, *([_cell(row[name]) for name in headings] for row in rows)]
     return "\n".join(aligned(lines, num_left=len(headings)))
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "–"
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return str(value)
 
 
 def _models() -> list[Row]:
     return [asdict(networks.describe(name)) for name in networks.names()]
+
+
+def _topologies() -> list[Row]:
+    from simulator.plans.topology_rows import (  # noqa: PLC0415 - loads NumPy
+        topology_rows,
+    )
+
+    return topology_rows()
 
 
 def _names(literal: Any, key: str) -> list[Row]:
@@ -47,7 +65,7 @@ _ROWS: dict[str, Callable[[], list[Row]]] = {
     "models": _models,
     "devices": lambda: list(catalogue.describe_devices()),
     "links": lambda: list(catalogue.describe_links()),
-    "topologies": lambda: _names(Topology, "cluster.network.topology"),
+    "topologies": _topologies,
     "schemes": lambda: _names(Scheme, "synchronization.scheme"),
     "profiles": lambda: [{"name": name} for name in profile_names()],
 }

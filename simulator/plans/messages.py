@@ -7,12 +7,14 @@ error has a template here, and a kind without one is a mistake of ours.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from simulator.errors import Fault
 from simulator.plans.fields import PLANNED, shown
-from simulator.plans.records import SECTIONS, Section, keys_in
+from simulator.plans.places import key_path
+from simulator.plans.records import ARRAYS, SECTIONS, Section, keys_in, table_of
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -22,13 +24,28 @@ _Context = dict[str, Any]
 _Message = Callable[[str, Any, _Context], Fault]
 
 _EXAMPLES = {
+    "stage_times.forward": 'forward = "18.5 ms"',
+    "stage_times.backward_input": 'backward_input = "18.1 ms"',
+    "stage_times.backward_weight": 'backward_weight = "9.3 ms"',
+    "stage_times.transfer": 'transfer = "0.6 ms"',
     "model": '[model] with name = "gpt3-175b"',
     "batch": "[batch] with global = 1536 and micro = 2",
     "cluster": '[cluster] with device = "a100-sxm4-80gb", nodes and devices_per_node',
+    "collective": '[collective] with pattern = "all-reduce" and size = "64 MB"',
+    "collective.pattern": 'pattern = "all-reduce"',
+    "collective.size": 'size = "64 MB"',
     "batch.global": "global = 1536",
     "batch.micro": "micro = 2",
     "cluster.device": 'device = "a100-sxm4-80gb"',
     "cluster.network.link": 'link = "infiniband-hdr"',
+    "cluster.network.degraded.link": 'link = ["host 3", "host 4"]',
+    "cluster.network.degraded.factor": "factor = 0.5",
+}
+_ARRAYS = {
+    "parallelism.stages": "[2, 3, 3, 2]",
+    "model.widths": "[784, 512, 10]",
+    "cluster.network.shape": "[4, 4]",
+    "cluster.network.failed": '[["host 3", "host 4"]]',
 }
 _MOST_LISTED = 12
 # Consequences of another error on the same value.
@@ -75,7 +92,7 @@ def missing(key: str) -> Fault:
     """Return the fault of a key or table that has to be there."""
     is_table = key in SECTIONS
     what = "the table is missing" if is_table else "is missing"
-    return Fault(key, what, f"add {_EXAMPLES[key]}")
+    return Fault(key, what, f"add {_EXAMPLES[table_of(key)]}")
 
 
 def unknown_key(table: str, name: str) -> Fault:
@@ -84,15 +101,18 @@ def unknown_key(table: str, name: str) -> Fault:
     problem = f"unknown key {shown(name)}"
     owners = [other for other in SECTIONS if name in keys_in(other)]
     if not nearest(name, known) and owners:
-        remedy = f"it belongs in [{owners[0]}]"
+        owner = f"[{owners[0]}]"
+        remedy = f"it belongs in {f'[{owner}]' if owners[0] in ARRAYS else owner}"
     else:
         remedy = choices(name, known)
-    return Fault(joined(*table.split("."), name), problem, remedy)
+    return Fault(joined(*key_path(table), name), problem, remedy)
 
 
 def not_a_table(table: str, value: object) -> Fault:
     """Return the fault of a value where a table has to be."""
-    keys = ", ".join(keys_in(table))
+    known = keys_in(table)
+    more = ", ..." if len(known) > _MOST_LISTED else ""
+    keys = ", ".join(known[:_MOST_LISTED]) + more
     return Fault(table, f"takes a table, got {shown(value)}", f"its keys are: {keys}")
 
 
@@ -139,7 +159,7 @@ def _wrong_kind(wanted: str, remedy: str = "") -> _Message:
 def _out_of_range(bound: str, name: str) -> _Message:
     """Return the message for a number beyond the limit called `name`."""
     return lambda key, value, context: Fault(
-        key, f"must be {bound} {context[name]}, got {shown(value)}"
+        key, f"must be {bound} {context[name]:.12g}, got {shown(value)}"
     )
 
 
@@ -152,7 +172,7 @@ def _wrong_length(bound: str, name: str) -> _Message:
 
 def _literal(key: str, value: object) -> Fault:
     table, _, name = key.rpartition(".")
-    allowed = _allowed(SECTIONS[table], name)
+    allowed = _allowed(SECTIONS[table_of(table)], name)
     if not isinstance(value, str):
         problem = f"takes text, got {shown(value)}"
         return Fault(key, problem, f"allowed: {', '.join(allowed)}")
@@ -160,7 +180,8 @@ def _literal(key: str, value: object) -> Fault:
         problem = f"{shown(value)} is not built yet"
         return Fault(key, problem, f"allowed: {', '.join(allowed)}")
     label = name.replace("_", " ")
-    return Fault(key, f"unknown {label} {shown(value)}", choices(value, allowed))
+    more = "`simulate list topologies`" if name == "topology" else ""
+    return Fault(key, f"unknown {label} {shown(value)}", choices(value, allowed, more))
 
 
 def _allowed(section: type[Section], name: str) -> list[str]:
@@ -185,6 +206,27 @@ def _whole_number(key: str, value: object, _: _Context) -> Fault:
     return Fault(key, problem, "write one such as 8")
 
 
+def _number(key: str, value: object, _: _Context) -> Fault:
+    problem = f"takes a number, got {shown(value)}"
+    if isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+        return Fault(key, problem, f"write {value} without quotes")
+    return Fault(key, problem, "write one such as 0.5")
+
+
+def _array(key: str, value: object, _: _Context) -> Fault:
+    name = table_of(key)
+    if name in ARRAYS:
+        problem = f"takes an array of tables, got {shown(value)}"
+        return Fault(key, problem, f"write [[{name}]] above each")
+    return Fault(key, f"takes an array, got {shown(value)}", f"such as {_ARRAYS[name]}")
+
+
+def _too_long(key: str, value: Any, context: _Context) -> Fault:
+    is_tables = table_of(key) in ARRAYS
+    what = "tables" if is_tables else "numbers"
+    return Fault(key, f"takes at most {context['max_length']} {what}, got {len(value)}")
+
+
 _MESSAGES: dict[str, _Message] = {
     "refusal": lambda key, _, context: Fault(
         key, context["problem"], context["remedy"]
@@ -195,9 +237,12 @@ _MESSAGES: dict[str, _Message] = {
     "int_type": _whole_number,
     "bool_type": _wrong_kind("true or false"),
     "string_type": _wrong_kind("text", "write it in quotes"),
-    "tuple_type": _wrong_kind("an array", "such as [784, 512, 10]"),
+    "tuple_type": _array,
+    "float_type": _number,
+    "finite_number": _wrong_kind("a finite number"),
     "too_short": _wrong_length("at least", "min_length"),
-    "too_long": _wrong_length("at most", "max_length"),
+    "too_long": _too_long,
+    "greater_than": _out_of_range("above", "gt"),
     "greater_than_equal": _out_of_range("at least", "ge"),
     "less_than_equal": _out_of_range("at most", "le"),
 }

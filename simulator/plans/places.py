@@ -64,6 +64,12 @@ def _first_key(node: Any, otherwise: int) -> int:
 
 
 def key_path(key: str) -> KeyPath:
-    """Return the names in a dotted key, without quotes and indices."""
+    """Return the names in a dotted key without quotes, and the indices in it.
+
+    >>> key_path("cluster.background[1].rate")
+    ('cluster', 'background', 1, 'rate')
+    """
     names = re.findall(r"'[^']*'|\"[^\"]*\"|[^.\[]+|\[\d+\]", key)
-    return tuple(name.strip("'\"") for name in names if not name.startswith("["))
+    return tuple(
+        int(name[1:-1]) if name.startswith("[") else name.strip("'\"") for name in names
+    )

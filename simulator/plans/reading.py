@@ -25,7 +25,34 @@ from simulator.plans.messages import (
 from simulator.plans.places import finder, key_path
 from simulator.plans.records import SECTIONS, TEXTS, keys_in
 
-_REQUIRED = ("model", "batch", "cluster")
+
+class Kind(NamedTuple):
+    """What sort of plan a file holds.
+
+    Fields:
+        required: tables that it needs.
+        foreign: tables of the other sort, which it cannot have.
+        remedy: against a foreign table.
+    """
+
+    required: tuple[str, ...]
+    foreign: tuple[str, ...]
+    remedy: str
+
+
+TRAINING = Kind(
+    ("model", "batch", "cluster"),
+    ("collective",),
+    "a plan of training takes none; take it out, or [model] and [batch]",
+)
+COLLECTIVE = Kind(
+    ("collective", "cluster"),
+    (
+        *("model", "batch", "parallelism", "training", "synchronization"),
+        *("stage_times", "expect"),
+    ),
+    "a plan of one collective takes none; take it out, or [collective]",
+)
 
 
 class Override(NamedTuple):
@@ -86,7 +113,9 @@ def read_mapping(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
 
 
 def read_sections(
-    mapping: Mapping[str, Any], overrides: Sequence[Override] = ()
+    mapping: Mapping[str, Any],
+    overrides: Sequence[Override] = (),
+    kind: Kind = TRAINING,
 ) -> dict[str, Any]:
     """Return the arguments of a `Plan`: its sections, each valid in itself.
 
@@ -102,12 +131,17 @@ def read_sections(
             if not isinstance(value, str):
                 problem = f"takes text, got {shown(value)}"
                 faults.append(Fault(name, problem, "write it in quotes"))
+        elif name in kind.foreign:
+            faults.append(
+                Fault(name, "is a table of another kind of plan", kind.remedy)
+            )
         elif name in keys_in(""):
             faults += _read_section(name, value, found)
         else:
             faults.append(unknown_key("", str(name)))
     meant = {nearest(str(name), keys_in("")) for name in content}
-    faults += [missing(name) for name in _REQUIRED if name not in meant]
+    if not meant & set(kind.foreign):
+        faults += [missing(name) for name in kind.required if name not in meant]
     if faults:
         faults += faults_between(found)
         raise PlanError(given_by(overrides, faults))

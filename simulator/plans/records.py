@@ -6,17 +6,21 @@ Attribute names are TOML keys, except `BatchSection.global_`, whose key is `glob
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from simulator.lowering.schedules.table import DESIGNS
 from simulator.plans.fields import (
-    MAX_DEVICES,
+    MAX_CAPACITY,
     MAX_DIMENSION,
     MAX_LAYERS,
     Algorithm,
     Attention,
+    Balance,
     Bound,
+    ConvolutionAlgorithm,
     Family,
     GradientPrecision,
     Optimizer,
@@ -26,29 +30,49 @@ from simulator.plans.fields import (
     Schedule,
     Scheme,
     Threshold,
-    Topology,
 )
+from simulator.plans.network_fields import Order, RingOrder
+from simulator.plans.network_records import (
+    BackgroundSection,
+    ClusterSection,
+    DegradedSection,
+    NetworkSection,
+    NodeSection,
+)
+from simulator.plans.section import Degree, Section
+from simulator.plans.stage_times import StageTimesSection
+
+__all__ = [
+    "ARRAYS",
+    "DERIVED",
+    "SECTIONS",
+    "TEXTS",
+    "BackgroundSection",
+    "BatchSection",
+    "ClusterSection",
+    "ExpectSection",
+    "ModelSection",
+    "NetworkSection",
+    "NodeSection",
+    "ParallelismSection",
+    "Section",
+    "StageTimesSection",
+    "SynchronizationSection",
+    "TrainingSection",
+    "keys_in",
+    "keys_of",
+    "plan_keys",
+    "table_of",
+]
 
 Dimension = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
-Degree = Annotated[int, Field(ge=1, le=MAX_DEVICES)]
+DimensionOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 
 DERIVED = 0  # stands for a degree until the plan has worked it out
 
 
-class Section(BaseModel):
-    """A table of the file: frozen, strict about types, closed to unknown keys."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        defer_build=True,
-        allow_inf_nan=False,
-    )
-
-
 class ModelSection(Section):
-    """What is trained: a published network, or a family with free dimensions."""
+    """What is trained: a published network, a family, or a file that describes it."""
 
     name: str | None = Field(
         default=None,
@@ -59,6 +83,11 @@ class ModelSection(Section):
     family: Family | None = Field(
         default=None, description="A family whose dimensions are all given here."
     )
+    file: str | None = Field(
+        default=None,
+        description="A transformer's config.json, as Hugging Face keeps it, relative to"
+        " the plan's folder; the dimensions below then override its own.",
+    )
     layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] | None = Field(
         default=None, description="Transformer blocks."
     )
@@ -68,6 +97,9 @@ class ModelSection(Section):
     heads: Dimension | None = Field(default=None, description="Attention heads, a.")
     kv_heads: Dimension | None = Field(
         default=None, description="Key-value heads of grouped-query attention."
+    )
+    head_width: Dimension | None = Field(
+        default=None, description="Features of a head; left out, hidden / heads."
     )
     feed_forward: Dimension | None = Field(
         default=None, description="Inner width of the feed-forward part."
@@ -82,6 +114,47 @@ class ModelSection(Section):
         default=None,
         description="Attention kernel: materialized scores, or flash; left out, what"
         " the model was trained with (flash for llama).",
+    )
+    experts: Dimension | None = Field(
+        default=None,
+        description="Experts of a block, instead of one feed-forward part.",
+    )
+    top_k: Dimension | None = Field(
+        default=None, description="Experts that a token uses."
+    )
+    expert_feed_forward: Dimension | None = Field(
+        default=None,
+        description="Inner width of one expert; left out, that of the feed-forward.",
+    )
+    shared_experts: DimensionOrNone | None = Field(
+        default=None, description="Further experts that every token uses."
+    )
+    dense_layers: DimensionOrNone | None = Field(
+        default=None, description="First blocks, which have no experts."
+    )
+    capacity_factor: Annotated[float, Field(gt=0, le=MAX_CAPACITY)] | None = Field(
+        default=None,
+        description="Rows that an expert computes, over those at balance; left out, 1.",
+        examples=[1.25],
+    )
+    query_rank: DimensionOrNone | None = Field(
+        default=None,
+        description="Latent attention: width of the queries' vector; 0 without one.",
+    )
+    kv_rank: Dimension | None = Field(
+        default=None,
+        description="Latent attention: width of the keys' and values' vector.",
+    )
+    plain_width: Dimension | None = Field(
+        default=None,
+        description="Latent attention: features of a head's key without position.",
+    )
+    rotary_width: Dimension | None = Field(
+        default=None,
+        description="Latent attention: features of a key that carry the position.",
+    )
+    value_width: Dimension | None = Field(
+        default=None, description="Latent attention: features of a head's value."
     )
     widths: Annotated[tuple[Dimension, ...], Field(strict=False)] | None = Field(
         default=None,
@@ -139,10 +212,52 @@ class ParallelismSection(Section):
     virtual_stages: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
         default=1, description="Chunks of layers a pipeline rank holds (interleaved)."
     )
+    memory_limit: Annotated[float, Field(ge=1, le=MAX_LAYERS)] = Field(
+        default=1.0,
+        description="Micro-batches whose activations the automatic schedule (zb-auto)"
+        " may keep on a rank, in multiples of the pipeline, which is what 1F1B keeps.",
+    )
+    stages: (
+        Annotated[
+            tuple[Annotated[int, Field(ge=0, le=MAX_LAYERS)], ...], Field(strict=False)
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Blocks of each virtual stage; left out, equally many.",
+        examples=[[2, 3, 3, 2]],
+    )
+    balance: Balance = Field(
+        default="layers",
+        description="How blocks are divided where stages are left out: equally many,"
+        " or so that the slowest stage takes least time.",
+    )
+    overlap_sends: bool | None = Field(
+        default=None,
+        description="Whether a pipeline rank goes on while it sends; left out, it does"
+        " where the schedule has backward passes in two parts, and else waits, as"
+        " Megatron does without interleaving.",
+    )
     recompute: Recompute = Field(
         default="none",
         description="Activations dropped in forward and computed again in backward.",
     )
+
+    @property
+    def num_stages(self) -> int:
+        """Virtual stages in all [1]."""
+        return self.pipeline * (DESIGNS[self.schedule].chunks or self.virtual_stages)
+
+    @property
+    def placement(self) -> tuple[tuple[int, ...], ...]:
+        """The pipeline ranks that hold each virtual stage."""
+        return DESIGNS[self.schedule].placement(self.pipeline, self.virtual_stages)
+
+    @property
+    def sends_overlap(self) -> bool:
+        """Whether a pipeline rank goes on while it sends."""
+        is_split = DESIGNS[self.schedule].has_parts
+        return is_split if self.overlap_sends is None else self.overlap_sends
 
 
 def _gradient_precision(training: dict[str, Any]) -> GradientPrecision:
@@ -164,6 +279,18 @@ class TrainingSection(Section):
     optimizer: Optimizer = Field(
         default="adam", description="Sets the optimizer state in memory."
     )
+    convolution: ConvolutionAlgorithm = Field(
+        default="auto",
+        description="How convolutions are computed, a matrix product where that cannot"
+        " be done; auto takes the fastest for each layer and direction among those that"
+        " the device's profile offers.",
+    )
+    post_validation: bool = Field(
+        default=False,
+        description="Whether each pipeline rank steps before all have agreed on the"
+        " gradient norm, and takes the step back where that was wrong, so that steps"
+        " follow one another without a gap.",
+    )
 
 
 class SynchronizationSection(Section):
@@ -184,56 +311,11 @@ class SynchronizationSection(Section):
         description="Gradients fused into one all-reduce.",
         json_schema_extra={"default": "25 MB"},
     )
-
-
-class NetworkSection(Section):
-    """What joins the nodes."""
-
-    topology: Topology = Field(
-        default="switch", description="A non-blocking switch, and no other yet."
+    ring_order: Annotated[RingOrder, Order()] = Field(
+        default="auto",
+        description="Order of the nodes around a ring: chosen by load, by rank, or"
+        " all node numbers.",
     )
-    link: str = Field(
-        description="Link of one adapter (`simulate list links`).",
-        examples=["infiniband-hdr"],
-        json_schema_extra={"catalogue": "links"},
-    )
-    adapters_per_node: Annotated[int, Field(ge=1, le=MAX_DEVICES)] = Field(
-        default=1, description="Network adapters of a node."
-    )
-    bandwidth: Annotated[float | None, Quantity("B/s")] = Field(
-        default=None,
-        description="Of one adapter and direction; replaces the link's own.",
-    )
-    latency: Annotated[float | None, Quantity("s", is_positive=False)] = Field(
-        default=None, description="Of an empty message; replaces the link's own."
-    )
-
-
-class ClusterSection(Section):
-    """The hardware that the plan runs on."""
-
-    device: str = Field(
-        description="The accelerator (`simulate list devices`).",
-        examples=["a100-sxm4-80gb"],
-        json_schema_extra={"catalogue": "devices"},
-    )
-    nodes: Degree = Field(default=1, description="Hosts.")
-    devices_per_node: Degree = Field(default=1, description="Accelerators in a host.")
-    fabric: str | None = Field(
-        default=None,
-        description="Link between the devices of a node (`simulate list links`);"
-        " needed when there are several.",
-        json_schema_extra={"catalogue": "links"},
-    )
-    network: NetworkSection | None = Field(
-        default=None,
-        description="Link between nodes; needed when there are several.",
-    )
-
-    @property
-    def num_devices(self) -> int:
-        """Accelerators in all nodes [1]."""
-        return self.nodes * self.devices_per_node
 
 
 class ExpectSection(Section):
@@ -256,17 +338,64 @@ class ExpectSection(Section):
     )
 
 
+class CollectiveSection(Section):
+    """One collective by itself, as a benchmark of the network runs it."""
+
+    pattern: str = Field(
+        description="What it does, such as all-reduce; several in a row are joined"
+        " by ' + '.",
+        examples=["all-reduce", "reduce + broadcast"],
+    )
+    size: Annotated[float, Quantity("B")] = Field(
+        description="Message in NCCL's convention: the buffer of a rank; of an"
+        " all-gather the whole output, of a reduce-scatter the whole input."
+    )
+    algorithm: str = Field(
+        default="auto",
+        description="How it becomes messages, one for each pattern, joined by ' + ';"
+        " auto takes the fastest.",
+        examples=["ring", "chain + chain"],
+    )
+    protocol: str | None = Field(
+        default=None,
+        description="The only protocol of the links that it may use, as the profile"
+        " calls it; left out, the fastest.",
+    )
+    ranks: Degree | None = Field(
+        default=None, description="Devices that take part; left out, all."
+    )
+    servers: Degree | None = Field(
+        default=None,
+        description="Servers of a sharded push or pull; left out, one a rank.",
+    )
+    calls: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
+        default=1, description="Equal parts of the message, one after the other."
+    )
+    ring_order: Annotated[RingOrder, Order()] = Field(
+        default="auto",
+        description="Order of the nodes around a ring on a graph: chosen by load, by"
+        " rank, or all node numbers.",
+    )
+
+
 SECTIONS: dict[str, type[Section]] = {
     "model": ModelSection,
     "batch": BatchSection,
     "parallelism": ParallelismSection,
     "training": TrainingSection,
     "synchronization": SynchronizationSection,
+    "stage_times": StageTimesSection,
     "cluster": ClusterSection,
+    "cluster.node": NodeSection,
     "cluster.network": NetworkSection,
+    "cluster.network.degraded": DegradedSection,
+    "cluster.background": BackgroundSection,
     "expect": ExpectSection,
+    "collective": CollectiveSection,
 }
 TEXTS = ("title", "description")
+ARRAYS = ("cluster.network.degraded", "cluster.background")
+"""Tables that may stand several times, as `[[cluster.background]]`."""
 
 
 def keys_of(section: type[Section]) -> list[str]:
@@ -275,14 +404,24 @@ def keys_of(section: type[Section]) -> list[str]:
     return [field.alias or name for name, field in fields]
 
 
+def table_of(key: str) -> str:
+    """Return `key` without the numbers of an array's tables.
+
+    >>> table_of("cluster.background[1].rate")
+    'cluster.background.rate'
+    """
+    return re.sub(r"\[\d+\]", "", key)
+
+
 def keys_in(table: str) -> list[str]:
     """Return the keys that may stand in `table`; the top of the file is ''."""
     if table:
-        return keys_of(SECTIONS[table])
+        return keys_of(SECTIONS[table_of(table)])
     return [*TEXTS, *(name for name in SECTIONS if "." not in name)]
 
 
 def plan_keys() -> list[str]:
     """Return every dotted key of a plan that holds a value."""
-    keys = [f"{table}.{key}" for table in SECTIONS for key in keys_in(table)]
-    return [*TEXTS, *(key for key in keys if key not in SECTIONS)]
+    tables = [table for table in SECTIONS if table not in ARRAYS]
+    keys = [f"{table}.{key}" for table in tables for key in keys_in(table)]
+    return [*TEXTS, *(key for key in keys if key not in SECTIONS or key in ARRAYS)]

@@ -7,6 +7,7 @@ from math import gcd
 
 from models.model import Model
 from simulator.errors import Fault
+from simulator.lowering.schedules.table import DESIGNS, Shape
 from simulator.plans.building import divided, has_attention
 from simulator.plans.records import BatchSection, ClusterSection, ParallelismSection
 
@@ -122,10 +123,25 @@ def batch_faults(
             f"global = {whole * portion} would fit",
             involves=(*involves, "parallelism.pipeline"),
         )
-    stages = pipeline * parallelism.virtual_stages
+    yield from _shape_faults(parallelism, count, key)
+    stages = parallelism.num_stages
     if count * stages > MAX_ACTIONS:
         problem = f"{count} micro-batches x {stages} stages = {count * stages} passes"
         remedy = f"at most {MAX_ACTIONS} are simulated; raise micro"
+        yield Fault(key, problem, remedy, involves=involves)
+
+
+def _shape_faults(
+    parallelism: ParallelismSection, count: int, key: str
+) -> Iterator[Fault]:
+    """Yield what a schedule other than the interleaved one asks of micro-batches."""
+    name = parallelism.schedule
+    shape = Shape(parallelism.pipeline, count, parallelism.virtual_stages)
+    problem = DESIGNS[name].allows(shape)
+    if problem and name != "interleaved":
+        problem = f"the {name} schedule {problem}, got {count} micro-batches"
+        remedy = "change global or micro, or choose another schedule, such as zb-h1"
+        involves = ("parallelism.schedule", "parallelism.pipeline", "batch.micro")
         yield Fault(key, problem, remedy, involves=involves)
 
 
@@ -138,10 +154,15 @@ def stage_faults(
     parallelism: ParallelismSection, model: Model, devices: int | None
 ) -> Iterator[Fault]:
     """Yield whether the blocks divide over the stages."""
-    pipeline, chunks = parallelism.pipeline, parallelism.virtual_stages
-    blocks, stages = model.num_blocks, pipeline * chunks
+    blocks, stages = model.num_blocks, parallelism.num_stages
+    if parallelism.stages is not None:
+        yield from _given_stage_faults(parallelism, parallelism.stages, model)
+        return
+    if parallelism.balance == "time" and blocks >= stages:
+        return
     if blocks % stages == 0:
         return
+    pipeline, chunks = parallelism.pipeline, stages // parallelism.pipeline
     split = f"{pipeline} pipeline" + (f" x {chunks} virtual" if chunks > 1 else "")
     problem = f"{blocks} blocks of {model.name} / ({split} stages)"
     if blocks % chunks == 0:
@@ -155,6 +176,28 @@ def stage_faults(
         remedy,
         involves=("parallelism.virtual_stages", "model.layers", "model.name"),
     )
+
+
+def _given_stage_faults(
+    parallelism: ParallelismSection, sizes: tuple[int, ...], model: Model
+) -> Iterator[Fault]:
+    """Yield what is wrong with stages whose blocks the plan counts."""
+    key, stages = "parallelism.stages", parallelism.num_stages
+    if parallelism.balance != "layers":
+        yield Fault(key, "says what balance is to find", "leave one of the two out")
+    if len(sizes) != stages:
+        problem = f"has {len(sizes)} entries, but there are {stages} stages"
+        yield Fault(key, problem, involves=("parallelism.pipeline",))
+        return
+    if sum(sizes) != model.num_blocks:
+        problem = f"counts {sum(sizes)} blocks, but {model.name} has {model.num_blocks}"
+        yield Fault(key, problem, involves=("model.layers", "model.name"))
+    roles = {layer.role for layer in model.layers}
+    may_be_empty = {0} if "embedding" in roles else set()
+    may_be_empty |= {stages - 1} if "head" in roles else set()
+    empty = [i for i, size in enumerate(sizes) if size == 0 and i not in may_be_empty]
+    if empty:
+        yield Fault(key, f"leaves stage {empty[0]} without a layer")
 
 
 def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:

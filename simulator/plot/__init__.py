@@ -6,7 +6,16 @@ asked for it, and the same result gives the same bytes.
 """
 
 from simulator.plot.breakdown import plot_breakdown
+from simulator.plot.plan_network import NoNetwork, check_network, plot_network
 from simulator.plot.style import UnknownFormat, check_format
 from simulator.plot.timeline import plot_timeline
 
-__all__ = ["UnknownFormat", "check_format", "plot_breakdown", "plot_timeline"]
+__all__ = [
+    "NoNetwork",
+    "UnknownFormat",
+    "check_format",
+    "check_network",
+    "plot_breakdown",
+    "plot_network",
+    "plot_timeline",
+]

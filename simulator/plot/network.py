@@ -10,13 +10,14 @@ Limits: labels are left out above 64 nodes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from topologies.graphs.arrays import Floats
+from topologies.graphs.arrays import Booleans, Floats
 from topologies.graphs.network import Network
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ FORMATS = (".svg", ".png")
 _LABELLED = 64
 _STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "rehearsal"}
 _INK, _HOST, _SWITCH, _CABLE = "#22262e", "#3b6ea5", "#e08a3c", "#c3c9d4"
+_FAILED = "#b3261e"
+_BEND, _POINTS = 0.1, 13
 
 
 def draw(
@@ -35,6 +38,7 @@ def draw(
     path: str | Path | None = None,
     *,
     label: str = "load",
+    failed: Iterable[int] = (),
 ) -> Figure:
     """Return a drawing of a network, and write it if there is a path.
 
@@ -43,6 +47,7 @@ def draw(
         loads: of every link, in any unit; the colour scale begins at 0.
         path: of an SVG or PNG file.
         label: what the loads are, with their unit, such as `utilization [1]`.
+        failed: links that carry nothing; they are dotted.
 
     Raises:
         ValueError: the suffix is another, or there is not one load for each link.
@@ -62,11 +67,26 @@ def draw(
         axes.set_axis_off()
         axes.set_aspect("auto" if network.levels else "equal")
         axes.set_title(network.name, loc="left", fontsize=10, color=_INK)
-        _draw(axes, network, positions(network), values, label)
+        place = positions(network)
+        _draw(axes, network, place, values, label)
+        _draw_failed(axes, network, place, sorted(failed))
         if file:
             metadata: dict[str, Any] = {"Date": None} if file.suffix == ".svg" else {}
             figure.savefig(file, metadata=metadata, dpi=160)
     return figure
+
+
+def _draw_failed(
+    axes: Axes, network: Network, place: Floats, failed: list[int]
+) -> None:
+    from matplotlib.collections import LineCollection  # noqa: PLC0415
+
+    segments = list(_segments(network, place)[failed])
+    for colour, style, width in (("white", "solid", 6.0), (_FAILED, "dotted", 2.6)):
+        lines = LineCollection(
+            segments, colors=colour, linestyles=style, linewidths=width
+        )
+        axes.add_collection(lines)
 
 
 def positions(network: Network) -> Floats:
@@ -106,16 +126,44 @@ def _circle(count: int, radius: float) -> Floats:
     return radius * np.stack([np.cos(angle), np.sin(angle)], 1)
 
 
+def _segments(network: Network, place: Floats) -> Floats:
+    """Return the points of every link, the two directions of a cable side by side.
+
+    A link that closes a dimension of a grid is bent, or it would hide the others.
+    """
+    begin, end = place[network.source], place[network.target]
+    length = np.linalg.norm(end - begin, axis=1, keepdims=True)
+    along = (end - begin) / length
+    normal = np.stack([along[:, 1], -along[:, 0]], 1)
+    aside = 0.004 * np.ptp(place, axis=0).max() * normal
+    # Both directions of a cable bend the same way.
+    forward = np.where(network.source < network.target, 1.0, -1.0)[:, None]
+    bend = _BEND * length * forward * normal * _closes(network)[:, None]
+    points = np.linspace(0.0, 1.0, _POINTS)[None, :, None]
+    straight = begin[:, None] + points * (end - begin)[:, None]
+    curve: Floats = (
+        straight + aside[:, None] - 4 * points * (1 - points) * bend[:, None]
+    )
+    return curve
+
+
+def _closes(network: Network) -> Booleans:
+    """Return which links close a dimension of a torus of two or three."""
+    if not network.wraps or len(network.shape) not in {2, 3}:
+        return np.zeros(network.num_links, bool)
+    ends = [
+        np.stack(np.unravel_index(end, network.shape))
+        for end in (network.source, network.target)
+    ]
+    return np.asarray(np.abs(ends[0] - ends[1]).max(axis=0) > 1)
+
+
 def _draw(
     axes: Axes, network: Network, place: Floats, loads: Floats | None, label: str
 ) -> None:
     from matplotlib.collections import LineCollection  # noqa: PLC0415
 
-    begin, end = place[network.source], place[network.target]
-    along = (end - begin) / np.linalg.norm(end - begin, axis=1, keepdims=True)
-    size = np.ptp(place, axis=0).max()
-    aside = 0.004 * size * np.stack([along[:, 1], -along[:, 0]], 1)
-    segments = np.stack([begin + aside, end + aside], 1)
+    segments = _segments(network, place)
     width = 0.8 + 1.2 * (network.num_nodes <= _LABELLED)
     if loads is None:
         lines = LineCollection(list(segments), colors=_CABLE, linewidths=width)

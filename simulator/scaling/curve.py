@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,17 @@ from topologies.units import Ratio
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_DEVICE_KEYS = frozenset({"cluster.nodes", "cluster.devices_per_node"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Scaling:
     """Predictions of a plan over ranges of some keys.
 
-    Speed-up is samples per second over those of the first point that can run, and
-    efficiency is speed-up over the ratio of devices.
+    Speed-up is samples per second over those of a reference, and efficiency is speed-up
+    over the ratio of devices. Where the number of devices varies, the reference of a
+    point is that of fewest devices with the same values of all other keys; else it is
+    the first point that can run, for all.
 
     Fields:
         plan: where the other values come from.
@@ -58,10 +63,8 @@ class Scaling:
 
     @property
     def reference(self) -> Measures | None:
-        """What speed-ups are relative to; a point that fits in memory, if one does."""
-        feasible = [p.measures for p in self.points if p.measures and p.is_feasible]
-        predicted = [p.measures for p in self.points if p.measures]
-        return next(iter(feasible or predicted), None)
+        """The first point that can run; one that fits in memory, if one does."""
+        return _first(self.points)
 
     @property
     def stop(self) -> Step | None:
@@ -106,11 +109,18 @@ class Scaling:
 
     def relative(self, point: Point) -> tuple[Ratio | None, Ratio | None]:
         """Return speed-up and efficiency of a point; None where there are none."""
-        found, base = point.measures, self.reference
+        found, base = point.measures, self._base(point)
         if found is None or base is None:
             return None, None
         speedup = found.samples_per_s / base.samples_per_s
         return speedup, speedup * base.devices / found.devices
+
+    def _base(self, point: Point) -> Measures | None:
+        """Return what a point is compared with."""
+        if len({p.measures.devices for p in self.points if p.measures}) == 1:
+            return self.reference
+        alike = [p for p in self.points if _others(p) == _others(point)]
+        return _first(sorted(alike, key=lambda one: one.devices or 0))
 
     def text(self) -> str:
         """Return heading, notes, table and answer."""
@@ -195,3 +205,16 @@ class Scaling:
     def _repr_html_(self) -> str:
         """Return table and answer for a notebook."""
         return html_table(self)
+
+
+def _first(points: Iterable[Point]) -> Measures | None:
+    """Return the first prediction, of those that fit in memory if any does."""
+    found = [(p.measures, p.is_feasible) for p in points if p.measures]
+    return next(
+        (measures for measures, fits in found if fits), found[0][0] if found else None
+    )
+
+
+def _others(point: Point) -> dict[str, Any]:
+    """Return what a point sets beside the number of devices."""
+    return {k: v for k, v in point.settings.items() if k not in _DEVICE_KEYS}

@@ -22,6 +22,17 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "megatron-sc21-table1": (10, 0.06, 0.045),
     "korthikanti-table5": (8, 0.025, 0.01),
     "krizhevsky-2014": (1, 0.20, 0.20),
+    "zero-bubble": (54, 0.0235, 0.01),
+    "deepbench-allreduce": (116, 0.05, 0.015),
+    "nccl-allreduce-a100": (22, 0.07, 0.04),
+    "nccl-tests": (64, 0.075, 0.035),
+    "tc-shaped-sync": (38, 0.09, 0.025),
+}
+COLLECTIVES = {  # messages of 1 MB and more, outside the fit: median and p90 of |error|
+    "deepbench-allreduce": (0.035, 0.105),
+    "nccl-allreduce-a100": (0.04, 0.15),
+    "nccl-tests": (0.05, 0.18),
+    "tc-shaped-sync": (0.08, 0.17),
 }
 
 
@@ -42,6 +53,15 @@ def test_errors_stay_small(scores, name):
     assert errors.rows == rows
     assert errors.mape <= mape
     assert abs(errors.bias) <= bias
+
+
+@pytest.mark.parametrize("name", COLLECTIVES)
+def test_collectives_are_predicted_within_eight_and_twenty_per_cent(scores, name):
+    median, p90 = COLLECTIVES[name]
+    assert median <= 0.08
+    assert p90 <= 0.20
+    assert scores[name].errors.median <= median
+    assert scores[name].errors.p90 <= p90
 
 
 @pytest.mark.parametrize("name", BOUNDS)

@@ -171,12 +171,12 @@ def test_an_invalid_row_is_counted_and_named(score, truth):
     assert "1 row with an invalid plan" in report.text()
 
 
-def test_what_is_not_predicted_yet_is_named(score, truth):
+def test_what_is_not_predicted_of_such_a_plan_is_named(score, truth):
     both = f"step_time_s = {truth.step_time_s!r}, collective_time_s"
     report = score(row("both", both, 1.0) + row("one", "collective_time_s", 1.0))
     file = report.to_json()["files"][0]
     assert (file["rows"], file["scored_rows"], file["invalid_rows"]) == (2, 1, 0)
-    assert "one: collective_time_s is not predicted yet" in report.text()
+    assert "one: no collective_time_s is predicted of it" in report.text()
 
 
 def test_only_invalid_rows(score):

@@ -81,7 +81,8 @@ def plans(draw, max_degree=4, max_microbatches=6):
     tensor = draw(st.sampled_from([1, 2, 4][: max_degree.bit_length()]))
     pipeline = draw(st.integers(1, max_degree))
     data = draw(st.integers(1, 3))
-    schedules = ["gpipe", "1f1b"] + (["interleaved"] if pipeline > 1 else [])
+    several = ["interleaved", "zb-h1", "zb-h2", "zb-auto"]
+    schedules = ["gpipe", "1f1b"] + (several if pipeline > 1 else [])
     schedule = draw(st.sampled_from(schedules))
     is_interleaved = schedule == "interleaved"
     chunks = draw(st.integers(2, 3)) if is_interleaved else 1
@@ -113,6 +114,66 @@ def plans(draw, max_degree=4, max_microbatches=6):
         adapters=draw(st.sampled_from([1, 4])),
         device=draw(st.sampled_from(["a100-sxm4-80gb", "v100-sxm2-16gb"])),
     )
+
+
+def networked(
+    topology,
+    *,
+    nodes=None,
+    background=(),
+    algorithm="ring",
+    order="auto",
+    link="ethernet-10",
+    device="v100-sxm2-16gb",
+    network=None,
+    **choices,
+):
+    """A plan with one device in a node, on Ethernet of 10 Gbit/s.
+
+    Args:
+        topology: between its nodes, or "switch".
+        nodes: of its cluster, if the mesh does not say.
+        background: tables of cross traffic.
+        algorithm: of the all-reduce between replicas.
+        order: of the nodes around a ring.
+        link: of one adapter.
+        device: in every node.
+        network: further keys of the network, such as parameters of the family.
+        choices: as for `table`.
+    """
+    tables = table(**({"per_node": 1} | choices), device=device)
+    tables["cluster"]["network"] = {"topology": topology, "link": link}
+    tables["cluster"]["network"] |= network or {}
+    tables["synchronization"] |= {"algorithm": algorithm}
+    if topology != "switch":
+        tables["synchronization"] |= {"ring_order": order}
+    if nodes:
+        tables["cluster"]["nodes"] = nodes
+    if background:
+        tables["cluster"]["background"] = list(background)
+    return Plan.from_mapping(tables)
+
+
+@st.composite
+def meshes(draw, max_degree=3):
+    """Choices for `networked`: a mesh of at least two ranks, and how it is used."""
+    tensor, pipeline = draw(st.sampled_from([1, 2])), draw(st.integers(1, max_degree))
+    alone = tensor * pipeline == 1
+    data = draw(st.integers(1 + alone, max_degree))
+    return {
+        "tensor": tensor,
+        "pipeline": pipeline,
+        "data": data,
+        "schedule": draw(st.sampled_from(["gpipe", "1f1b"])),
+        "microbatches": draw(st.integers(1, 3)),
+        "layers": pipeline * draw(st.integers(1, 2)),
+        "hidden": draw(st.sampled_from([64, 512])),
+        "sequence": tensor > 1 and draw(st.booleans()),
+        "overlap": draw(st.booleans()),
+        "overlap_tensor": tensor > 1 and draw(st.booleans()),
+        "bucket": draw(st.sampled_from(["40 kB", "1 GB"])),
+        "recompute": draw(st.sampled_from(REMATERIALIZE)),
+    }
 
 
 def step_time(job, engine="analytical"):

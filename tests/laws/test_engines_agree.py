@@ -10,7 +10,11 @@ from simulator.job import prepare
 from simulator.plan import Plan
 from tests.laws.small_plans import plan, plans
 
-PLANS = sorted((Path(__file__).parents[2] / "plans").glob("*.toml"))
+PLANS = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "plans").glob("*.toml"))
+    if "[collective]" not in path.read_text("utf-8")
+]
 
 # The event engine reads its times off a clock, the other adds them along paths: the
 # sums are the same, in another order.
@@ -44,6 +48,9 @@ def test_engines_agree_on_the_example_plans(path):
     assert event["ledger"] == analytical["ledger"]
     assert event["memory"] == analytical["memory"]
     step_time = analytical["step_time_s"]
+    if given_plan.cluster.has_graph:  # on which messages may be in each other's way
+        assert event["step_time_s"] >= step_time * (1 - ROUNDING)
+        return
     assert event["step_time_s"] == pytest.approx(step_time, rel=ROUNDING)
     for part, seconds in analytical["breakdown"].items():
         margin = ROUNDING * step_time

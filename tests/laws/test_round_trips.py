@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.api import simulate
-from simulator.lowering.lower import rows_of
-from simulator.lowering.schedules import Action, dump_schedule, load_schedule
+from simulator.lowering.rows import rows_of
+from simulator.lowering.schedules.actions import Action, dump_schedule, load_schedule
 from simulator.plan import Plan
 from tests.laws.small_plans import plans
 
 actions = st.builds(
-    Action, st.integers(0, 9999), st.sampled_from("FB"), st.integers(0, 9999)
+    Action, st.integers(0, 9999), st.sampled_from("FBIW"), st.integers(0, 9999)
 )
 
 

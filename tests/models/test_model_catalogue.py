@@ -30,6 +30,8 @@ def test_families_build_from_all_their_dimensions():
         assert family == build(family, DIMENSIONS).name
     assert build("llama", DIMENSIONS | {"feed_forward": 96}).name == "llama"
     assert build("mine", {"family": "mlp", "widths": [4, 2]}).name == "mine"
+    recurrent = {"layers": 4, "hidden": 1024, "sequence_length": 35}
+    assert build("lstm", recurrent | {"vocabulary": 1000}).num_blocks == 4
 
 
 def test_overrides_replace_dimensions_and_what_follows_from_them():
@@ -86,7 +88,7 @@ def test_an_unknown_name_suggests_the_nearest():
         UnknownModel, match=r"'resnet-50' is unknown; nearest: resnet50"
     ):
         build("resnet-50")
-    with pytest.raises(UnknownModel, match=r"known: alexnet"):
+    with pytest.raises(UnknownModel, match=r"known: lenet-5"):
         build("zzzzz")
     with pytest.raises(UnknownModel, match=r"nearest: .*gpt2"):
         describe("gpt3")
@@ -120,7 +122,11 @@ def test_identical_layers_are_one_object():
     assert len({id(layer) for layer in build("vgg19").layers}) == 16
 
 
-@pytest.mark.parametrize("name", names())
+# What passes beside the main path, or has no product: held in files of their own.
+SIDEWAYS = ("unet", "amoebanet", "dlrm", "le2012", "coates", "lstm-imdb")
+
+
+@pytest.mark.parametrize("name", [n for n in names() if not n.startswith(SIDEWAYS)])
 def test_each_layer_hands_on_what_the_next_one_reads(name):
     model = build(name)
     if model.tokens_per_sample > 1:

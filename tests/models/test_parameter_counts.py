@@ -3,6 +3,7 @@
 import pytest
 
 from models.catalogue import build, names
+from models.networks import NETWORKS
 
 PUBLISHED = {
     # torchvision 0.28, sum of numel over parameters().
@@ -28,6 +29,27 @@ PUBLISHED = {
     "llama3-8b": 8_030_261_248,
     "llama3-70b": 70_553_706_496,
     "llama3-405b": 405_853_388_800,
+    "mixtral-8x7b": 46_702_792_704,
+    "mixtral-8x22b": 140_630_071_296,
+    "deepseek-v2-lite": 15_706_484_224,
+    "deepseek-v2": 235_741_434_880,
+    # Of 671,026,419,200 stored, 58 x 256 are routing biases that are set, not trained.
+    "deepseek-v3": 671_026_419_200 - 58 * 256,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "qwen3-235b-a22b": 235_093_634_560,
+}
+
+# Billions that a token meets, as published: Mixtral's and Qwen3's over everything,
+# DeepSeek's (arXiv:2405.04434, arXiv:2412.19437) without or with the embedding: V2-Lite
+# says 2.4 and V3 37.
+ACTIVE = {
+    "mixtral-8x7b": (12.9, 0),
+    "mixtral-8x22b": (39, 0),
+    "deepseek-v2-lite": (2.4, 1),
+    "deepseek-v2": (21, 1),
+    "deepseek-v3": (37, 1),
+    "qwen3-30b-a3b": (3.3, 0),
+    "qwen3-235b-a22b": (22, 0),
 }
 
 # l, h, and the count in billions that arXiv:2104.04473, table 1 prints.
@@ -52,6 +74,24 @@ SC21 = {
 @pytest.mark.parametrize(("name", "count"), PUBLISHED.items())
 def test_parameters_equal_published_count(name, count):
     assert count == build(name).parameters
+
+
+@pytest.mark.parametrize(("name", "published"), ACTIVE.items())
+def test_active_parameters_are_the_published_billions(name, published):
+    billions, num_left_out = published
+    model = build(name)
+    left_out = num_left_out * model.layers[0].parameters
+    active = (model.active_parameters - left_out) / 1e9
+    # Some round and some cut off: within a unit of the last published digit.
+    digit = 1.0 if isinstance(billions, int) else 0.1
+    assert abs(active - billions) < digit
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama3-8b", "resnet50"])
+def test_all_parameters_are_active_without_experts(name):
+    model = build(name)
+    assert model.parameters == model.active_parameters
+    assert sum(layer.expert_parameters for layer in model.layers) == 0
 
 
 @pytest.mark.parametrize(("name", "row"), SC21.items())
@@ -112,4 +152,6 @@ def test_mlp_count():
 
 
 def test_every_published_model_is_counted_here():
-    assert {*PUBLISHED, *SC21, "bert-base", "bert-large"} == set(names())
+    # Networks that torchvision lacks are counted in test_networks.py.
+    counted = {*PUBLISHED, *SC21, "bert-base", "bert-large"}
+    assert counted | set(NETWORKS) == set(names())

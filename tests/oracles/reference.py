@@ -17,24 +17,20 @@ that much after it reached it: it does not wait for the other ranks either.
 def simulate(workload, prices):  # noqa: C901 - nested, to stay on one page
     """Return the end time of every op; None where it can never run."""
     ops = workload.ops
-    programs = [
-        [i for i, op in enumerate(ops) if rank in op.ranks]
-        for rank in range(len(workload.roles))
-    ]
+    lists = {}  # by rank, and by rank and stream: ops in order
+    before = {}  # by such a list and op: the op before it there, if any
+    for i, op in enumerate(ops):
+        for rank in op.ranks:
+            for name in (rank, (rank, op.stream)):
+                program = lists.setdefault(name, [])
+                before[name, i] = program[-1:]
+                program.append(i)
     end = {}  # by op
     left = {}  # by rank and op: when the host is done with it
 
-    def before(program, i):
-        """What stands before op i in a list: nothing, or one op."""
-        place = program.index(i)
-        return program[place - 1 : place]
-
-    def on_stream(rank, stream):
-        return [i for i in programs[rank] if ops[i].stream == stream]
-
     def reached(rank, i):
         """When a host reaches op i; None if that is not known yet."""
-        earlier = [left.get((rank, j)) for j in before(programs[rank], i)]
+        earlier = [left.get((rank, j)) for j in before[rank, i]]
         return earlier[0] if earlier else 0.0
 
     def visit(i):
@@ -44,7 +40,7 @@ def simulate(workload, prices):  # noqa: C901 - nested, to stay on one page
             for rank, time in hosts.items():
                 if time is not None:
                     left[rank, i] = time + price.host
-        ahead = [j for r in op.ranks for j in before(on_stream(r, op.stream), i)]
+        ahead = [j for r in op.ranks for j in before[(r, op.stream), i]]
         ends = [end.get(j) for j in (*ahead, *op.after)]
         if None in ends or None in hosts.values():
             return

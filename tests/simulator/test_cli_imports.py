@@ -69,7 +69,8 @@ def test_places_are_looked_up_only_when_something_is_wrong():
     assert modules & HEAVY == {"pydantic", "spanned_toml"}
 
 
-@pytest.mark.parametrize("kind", ["models", "devices", "links", "topologies"])
+# Topologies are listed with figures, which are computed.
+@pytest.mark.parametrize("kind", ["models", "devices", "links"])
 def test_the_catalogue_is_listed_without_numerics(kind):
     code, modules = imported_by("list", kind)
     assert code == 0

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from simulator.api import simulate
 from simulator.explain import contributions, critical_path, explain
-from tests.laws.small_plans import plan, plans
+from tests.laws.small_plans import networked, plan, plans
 
 
 @given(plans(max_degree=3))
@@ -54,6 +54,22 @@ def test_a_message_is_explained_by_the_formula_that_priced_it():
         part.name: part.formula
         for part in contributions(simulate(plan(tensor=2, pipeline=2, data=2)))
     }
-    assert parts["gradient norm"].startswith("T = 2 ⌈log₂ n⌉ α")
-    assert parts["gradients"].startswith("T = 2 (n - 1) α")
+    time = "T = steps · α + port bytes / bandwidth, steps ="
+    assert parts["gradient norm"].startswith(f"tree, protocol simple: {time} 2 ⌈log₂")
+    assert parts["gradients"].startswith(f"ring, protocol ll128: {time} 2 (n - 1)")
     assert parts["send F"] == "T = α + S / bandwidth"
+
+
+def test_the_formula_is_that_of_the_algorithm_chosen():
+    small = networked("switch", data=8, algorithm="halving-doubling", hidden=512)
+    (part,) = [p for p in contributions(simulate(small)) if p.name == "gradients"]
+    assert part.formula.startswith("halving-doubling, protocol simple: T = steps · α")
+    assert "2 log₂ p" in part.formula
+    assert part.source.startswith("Thakur, Rabenseifner and Gropp")
+
+
+def test_a_message_on_shared_links_is_explained_in_a_sentence():
+    result = simulate(networked("ring", data=4, hidden=512))
+    (part,) = [p for p in contributions(result) if p.name == "gradients"]
+    assert "at the max-min fair rate of the links it shares" in part.formula
+    assert "Bertsekas and Gallager" in part.source

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 
 from simulator.job import prepare
-from simulator.lowering.lower import rows_of
 from simulator.workload import Message, flatten
 from tests.laws.small_plans import plan, plans
 
@@ -59,8 +58,9 @@ def test_the_optimizer_waits_for_all_gradients():
 @given(plans())
 @settings(derandomize=True, deadline=None, max_examples=60)
 def test_every_rank_runs_its_row_in_order(small):
-    ops = prepare(small).workload.ops
-    for rank, row in enumerate(rows_of(small)):
+    job = prepare(small)
+    ops = job.workload.ops
+    for rank, row in enumerate(job.rows):
         mine = [op for op in ops if op.ranks == (rank,) and op.stream == "compute"]
         ran = [op.name for op in mine if op.name[0].isdigit()]
         # A backward in buckets is several ops of one name.

@@ -21,7 +21,7 @@ def span(stream, start, end, *, rank=0, compute=None, communication=0.0):
 
 
 def parts(step_time, *spans, roles=ONE):
-    return breakdown(Timeline(roles, spans, step_time))
+    return breakdown(Timeline(roles, spans, step_time, (0.0,) * len(roles)))
 
 
 def test_kernels_are_compute():

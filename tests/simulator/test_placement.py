@@ -112,3 +112,15 @@ def test_a_plans_own_latency_moves_what_was_fitted_to_the_link():
     assert moved.hop == fitted.hop + 1e-3
     assert moved.transfer == fitted.transfer + 1e-3
     assert moved.efficiency == fitted.efficiency
+
+
+def test_a_step_of_a_ring_costs_the_mean_of_its_hops(machine):
+    _, profile = machine
+    inside = profile.links["nvlink-3"].hop
+    outside = profile.links["infiniband-hdr"].hop
+    # 8 a node: with tensor 2 a data ring has 4 ranks in each, and one hop of 4 leaves.
+    mean = outside / 4 + inside * 3 / 4
+    assert ring(machine, "data", 2, 16, 2).hop == pytest.approx(mean)
+    assert ring(machine, "data", 8, 4, 2).hop == outside
+    assert ring(machine, "data", 2, 4, 2).hop == inside
+    assert ring(machine, "tensor", 16, 1, 2).hop == outside / 8 + inside * 7 / 8

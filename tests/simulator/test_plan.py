@@ -12,7 +12,11 @@ from simulator.errors import PlanError
 from simulator.plan import Plan
 from simulator.plans.records import plan_keys
 
-PLANS = sorted(Path(__file__).parents[2].joinpath("plans").glob("*.toml"))
+PLANS = [
+    path
+    for path in sorted(Path(__file__).parents[2].joinpath("plans").glob("*.toml"))
+    if "[collective]" not in path.read_text("utf-8")
+]
 GPT = Path(__file__).parents[2] / "plans" / "gpt-175b-512gpu.toml"
 
 

@@ -139,6 +139,17 @@ def test_data_that_varies_alone_says_what_to_vary(gpt):
     assert "vary cluster.nodes" in scaling.text()
 
 
+def test_efficiency_is_relative_to_fewest_devices_on_the_same_link(resnet):
+    link = "cluster.network.link"
+    links = ["ethernet-10", "infiniband-hdr"]
+    scaling = scale(resnet, {NODES: [2, 4], link: links}, weak=True)
+    rows = {(row[NODES], row[link]): row for row in scaling.rows}
+    for each in links:
+        assert rows[2, each]["efficiency"] == 1.0
+        rates = rows[4, each]["samples_per_s"] / rows[2, each]["samples_per_s"]
+        assert rows[4, each]["efficiency"] == pytest.approx(rates / 2)
+
+
 # -- points that cannot be -------------------------------------------------------------
 
 

@@ -1,150 +1,161 @@
 """Schedules: what every one obeys, and the closed forms of their time and memory."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
-from simulator.lowering.schedules import (
+from simulator.lowering.schedules.actions import (
     Action,
-    check,
     dump_schedule,
-    in_flight,
     load_schedule,
-    schedule,
 )
-from simulator.price import Price
-from simulator.workload import Body, Op, Role, Workload
+from simulator.lowering.schedules.checking import check, in_flight
+from simulator.lowering.schedules.table import DESIGNS, Shape, schedule
+from tests.oracles.reference import simulate
+from tests.oracles.schedules import bubble, depth, workload
 
-RANKS = range(1, 9)
-MICROBATCHES = range(1, 17)
-CHUNKS = range(1, 5)
-FLAT = ["gpipe", "1f1b"]
-COSTS = [(1.0, 2.0), (1.0, 1.0), (3.0, 0.5)]  # seconds of a forward and a backward
+NAMES = list(DESIGNS)
+# Seconds of F, I and W, in quarters so that not a bit is lost; of 1F1B, B is I and W.
+COSTS = [(1.0, 1.0, 1.0), (3.0, 3.0, 2.0), (5.0, 4.0, 3.0), (6.0, 5.0, 0.25)]
 
 
-def interleaved_sizes():
-    """Ranks, micro-batches and chunks that the interleaved schedule takes."""
+@st.composite
+def shapes(draw, largest=16, most=64):
+    """A schedule, and ranks, micro-batches and chunks that it takes."""
+    name = draw(st.sampled_from(NAMES))
+    ranks = draw(st.integers(2, largest))
+    chunks = draw(st.sampled_from([1, 2, 4])) if name == "interleaved" else 1
+    number = draw(st.integers(1, most))
+    if name == "interleaved":
+        number = max(number // ranks, 1) * ranks
+    if name == "zb-v":
+        number = max(number, 2 * ranks)
+    if name == "dualpipe":
+        ranks += ranks % 2
+        number = max(number + number % 2, 2 * ranks)
+    limit = draw(st.sampled_from([1.0, 1.5, 2.0]))
+    shape = Shape(ranks, number, chunks, limit=limit)
+    assert DESIGNS[name].allows(shape) == ""
+    return name, shape
+
+
+def times_of(cost, chunks=1):
+    return {kind: time / chunks for kind, time in zip("FIW", cost, strict=True)}
+
+
+def own_stages(name, shape):
+    """The stages of each rank, by the schedule's placement."""
+    placement = DESIGNS[name].placement(shape.pipeline, shape.chunks)
     return [
-        (ranks, rounds * ranks, chunks)
-        for ranks in RANKS
-        for rounds in range(1, 1 + max(MICROBATCHES) // ranks)
-        for chunks in CHUNKS
+        {stage for stage, ranks in enumerate(placement) if rank in ranks}
+        for rank in range(shape.pipeline)
     ]
 
 
-def makespan(rows, forward, backward):
-    """The time of a schedule with equal stages and transfers that take no time."""
-    bodies = {"F": Body("F", "forward", ()), "B": Body("B", "backward", ())}
-    times = {"F": forward, "B": backward}
-    prices = {
-        bodies[kind]: Price(time, time, 0.0, time, 0.0) for kind, time in times.items()
-    }
-    actions = [(rank, action) for rank, row in enumerate(rows) for action in row]
-    index = {action: i for i, (_, action) in enumerate(actions)}
-    last = max(action.stage for action in index)
-
-    def after(action):
-        stage, kind, microbatch = action
-        step = -1 if kind == "F" else 1
-        before = [index.get(Action(stage + step, kind, microbatch))]
-        if kind == "B" and stage == last:
-            before = [index[Action(stage, "F", microbatch)]]
-        return tuple(i for i in before if i is not None)
-
-    ops = tuple(
-        Op(str(action), (rank,), "compute", bodies[action.kind], after(action), False)
-        for rank, action in actions
-    )
-    roles = tuple(Role(0, rank, 0, 1) for rank in range(len(rows)))
-    graph = build_graph(Workload(roles, ops), prices)
-    path, events = longest_path(graph), simulate_events(graph)
-    assert path.end == events.end
-    return max(path.end)
+def idle(rows, ops, ends, prices):
+    """What the slowest rank waits: in the step, and between its own ends."""
+    busy = [0.0] * len(rows)
+    first, last = [None] * len(rows), [0.0] * len(rows)
+    for op, end in zip(ops, ends, strict=True):
+        if op.stream == "compute":
+            (rank,), time = op.ranks, prices[op.body].busy
+            busy[rank] += time
+            if first[rank] is None:
+                first[rank] = end - time
+            last[rank] = end
+    spans = [end - begin for begin, end in zip(first, last, strict=True)]
+    most = max(busy)
+    return max(last) - most, max(spans) - most
 
 
-def assert_valid(rows, stages, microbatches):
+@given(shapes())
+@settings(derandomize=True, deadline=None, max_examples=150)
+def test_every_schedule_is_valid(case):
+    name, shape = case
+    rows = DESIGNS[name].rows(shape)
     check(rows)
-    every = {
-        Action(stage, kind, microbatch)
-        for stage in range(stages)
-        for kind in "FB"
-        for microbatch in range(microbatches)
-    }
-    assert sorted(action for row in rows for action in row) == sorted(every)
-    for rank, row in enumerate(rows):
-        assert {action.stage % len(rows) for action in row} == {rank}
+    passes = [action for row in rows for action in row]
+    assert len(passes) == len(set(passes))
+    assert {action.microbatch for action in passes} == set(range(shape.microbatches))
+    stages = own_stages(name, shape)
+    assert [{action.stage for action in row} for row in rows] == stages
 
 
-@pytest.mark.parametrize("name", FLAT)
-@pytest.mark.parametrize("ranks", RANKS)
-def test_flat_schedules_are_valid(name, ranks):
-    for microbatches in MICROBATCHES:
-        assert_valid(schedule(name, ranks, microbatches), ranks, microbatches)
+@given(shapes(), st.sampled_from(COSTS), st.sampled_from([0.0, 0.5]))
+@settings(derandomize=True, deadline=None, max_examples=25)
+def test_both_engines_run_every_schedule_as_the_reference_does(case, cost, transfer):
+    name, shape = case
+    rows = DESIGNS[name].rows(shape)
+    run, prices = workload(rows, times_of(cost, shape.chunks), transfer)
+    graph = build_graph(run, prices)
+    expected = simulate(run, prices)
+    assert expected == longest_path(graph).end
+    assert expected == simulate_events(graph).end
 
 
-@pytest.mark.parametrize("chunks", CHUNKS)
-def test_interleaved_schedules_are_valid(chunks):
-    for ranks, microbatches, own in interleaved_sizes():
-        if own == chunks:
-            rows = schedule("interleaved", ranks, microbatches, chunks)
-            assert_valid(rows, ranks * chunks, microbatches)
+@given(shapes(), st.sampled_from(COSTS))
+@settings(derandomize=True, deadline=None, max_examples=120)
+def test_bubbles_are_those_of_the_papers(case, cost):
+    name, shape = case
+    rows = DESIGNS[name].rows(shape)
+    size = (name, shape.pipeline, shape.microbatches, shape.chunks)
+    expected = bubble(*size, times_of(cost))
+    if expected is None:
+        return
+    chunks = DESIGNS[name].chunks or shape.chunks
+    run, prices = workload(rows, times_of(cost, chunks))
+    ends = longest_path(build_graph(run, prices)).end
+    in_step, between_own_ends = idle(rows, run.ops, ends, prices)
+    is_overlapping = name in {"zb-h2", "zb-v"}
+    assert expected == (between_own_ends if is_overlapping else in_step)
 
 
-@pytest.mark.parametrize("name", FLAT)
-@pytest.mark.parametrize(("forward", "backward"), COSTS)
-def test_makespan_of_gpipe_and_1f1b(name, forward, backward):
-    # (m + p - 1) (tF + tB): all micro-batches, and a bubble of p - 1.
-    for ranks in RANKS:
-        for microbatches in MICROBATCHES:
-            expected = (microbatches + ranks - 1) * (forward + backward)
-            rows = schedule(name, ranks, microbatches)
-            assert makespan(rows, forward, backward) == expected
+@given(shapes())
+@settings(derandomize=True, deadline=None, max_examples=150)
+def test_activations_in_flight_are_those_of_the_papers(case):
+    name, shape = case
+    for rank, row in enumerate(DESIGNS[name].rows(shape)):
+        expected = depth(name, rank, shape.pipeline, shape.microbatches, shape.chunks)
+        if name == "zb-auto":
+            assert in_flight(row) <= shape.limit * shape.pipeline
+        else:
+            assert expected == in_flight(row)
 
 
-@pytest.mark.parametrize(("forward", "backward"), COSTS)
-def test_makespan_of_interleaved(forward, backward):
-    # m (tF + tB) and a bubble of (p - 1) / (v m) of it, tF and tB of a whole rank:
-    # a chunk takes a v-th, and only chunks are waited for. v is a power of two here,
-    # so that not a bit is lost.
-    for ranks, microbatches, chunks in interleaved_sizes():
-        if chunks == 3:
-            continue
-        ideal = microbatches * (forward + backward)
-        bubble = (ranks - 1) / (chunks * microbatches)
-        rows = schedule("interleaved", ranks, microbatches, chunks)
-        actual = makespan(rows, forward / chunks, backward / chunks)
-        assert actual == pytest.approx(ideal * (1 + bubble), rel=1e-12)
+@given(shapes())
+@settings(derandomize=True, deadline=None, max_examples=40)
+def test_a_written_schedule_reads_back(case):
+    name, shape = case
+    rows = DESIGNS[name].rows(shape)
+    assert load_schedule(dump_schedule(rows)) == rows
 
 
 def test_interleaving_one_chunk_takes_as_long_as_1f1b():
-    for ranks, microbatches, chunks in interleaved_sizes():
-        if chunks == 1:
-            flat = makespan(schedule("1f1b", ranks, microbatches), 1.0, 2.0)
-            rows = schedule("interleaved", ranks, microbatches, 1)
-            assert makespan(rows, 1.0, 2.0) == flat
+    times = times_of(COSTS[1])
+    for ranks in range(2, 9):
+        ends = []
+        for name in ("1f1b", "interleaved"):
+            run, prices = workload(schedule(name, ranks, 2 * ranks), times)
+            ends.append(max(longest_path(build_graph(run, prices)).end))
+        assert ends[0] == ends[1]
 
 
-@pytest.mark.parametrize("ranks", RANKS)
-def test_microbatches_in_flight(ranks):
-    for microbatches in MICROBATCHES:
-        gpipe = schedule("gpipe", ranks, microbatches)
-        assert [in_flight(row) for row in gpipe] == [microbatches] * ranks
-        flat = schedule("1f1b", ranks, microbatches)
-        expected = [min(microbatches, ranks - rank) for rank in range(ranks)]
-        assert [in_flight(row) for row in flat] == expected
-
-
-def test_chunks_in_flight_of_interleaved():
-    # Warm-up forwards and the first of the steady phase: 2 (p - r - 1) + (v - 1) p + 1
-    # (arXiv:2104.04473, section 2.2), or all there are; one round is all warm-up.
-    for ranks, microbatches, chunks in interleaved_sizes():
-        rows = schedule("interleaved", ranks, microbatches, chunks)
-        total = microbatches * chunks
-        for rank, row in enumerate(rows):
-            warm_up = 2 * (ranks - rank - 1) + (chunks - 1) * ranks + 1
-            is_one_round = microbatches == ranks
-            assert in_flight(row) == (total if is_one_round else min(total, warm_up))
+@pytest.mark.parametrize(
+    ("name", "shape", "problem"),
+    [
+        ("interleaved", Shape(1, 2, 2), "at least 2"),
+        ("interleaved", Shape(4, 6, 2), "rounds"),
+        ("zb-v", Shape(4, 7), "at least 2 x 4 = 8"),
+        ("dualpipe", Shape(3, 8), "even pipeline"),
+        ("dualpipe", Shape(4, 9), "even number"),
+        ("dualpipe", Shape(4, 6), "at least 2 x 4 = 8"),
+    ],
+)
+def test_what_a_schedule_asks_for(name, shape, problem):
+    assert problem in DESIGNS[name].allows(shape)
 
 
 def test_nothing_is_in_flight_at_the_end():
@@ -152,31 +163,6 @@ def test_nothing_is_in_flight_at_the_end():
         for row in rows:
             kinds = [action.kind for action in row]
             assert kinds.count("F") == kinds.count("B")
-
-
-def test_1f1b_on_paper():
-    assert dump_schedule(schedule("1f1b", 2, 3)) == (
-        "0F0,0F1,0B0,0F2,0B1,0B2\n1F0,1B0,1F1,1B1,1F2,1B2\n"
-    )
-
-
-def test_gpipe_on_paper():
-    text = dump_schedule(schedule("gpipe", 2, 2))
-    assert text == "0F0,0F1,0B0,0B1\n1F0,1F1,1B0,1B1\n"
-
-
-def test_interleaved_on_paper():
-    # arXiv:2104.04473, figure 4, with two ranks: two micro-batches of each chunk in
-    # turn; rank 1 warms up with 2, rank 0 with 4 of its 8 forwards.
-    assert dump_schedule(schedule("interleaved", 2, 4, 2)) == (
-        "0F0,0F1,2F0,2F1,0F2,2B0,0F3,2B1,2F2,0B0,2F3,0B1,2B2,2B3,0B2,0B3\n"
-        "1F0,1F1,3F0,3B0,3F1,3B1,1F2,1B0,1F3,1B1,3F2,3B2,3F3,3B3,1B2,1B3\n"
-    )
-
-
-def test_a_written_schedule_reads_back():
-    rows = schedule("interleaved", 4, 8, 3)
-    assert load_schedule(dump_schedule(rows)) == rows
 
 
 def test_a_deadlock_is_shown_as_a_grid_with_arrows():
@@ -197,11 +183,27 @@ def test_a_deadlock_is_shown_as_a_grid_with_arrows():
         "0B0,0F0\n",  # a backward before its forward
         "0F0,0F0,0B0\n",  # a pass twice
         "0F0,0B0\n1B0,1F0\n",  # the same, on the last stage
+        "0F0,0W0,0I0\n",  # weights before inputs
+        "0F0,0B0,0I0,0W0\n",  # whole and in parts
+        "0F0,0I0,0W0\n1F0,1W0,1I0\n",  # weights before inputs, on the last stage
     ],
 )
 def test_check_refuses(text):
     with pytest.raises(ValueError, match="cannot run"):
         check(load_schedule(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "lacking"),
+    [("0F0\n", "0B0"), ("0F0,0I0\n", "0W0"), ("0F0,0I0,0W0\n1F0,1I0\n", "1W0")],
+)
+def test_check_names_what_is_missing(text, lacking):
+    with pytest.raises(ValueError, match=f"lacks {lacking}\nrank 0: 0F0"):
+        check(load_schedule(text))
+
+
+def test_stages_may_differ_in_how_they_run_backward():
+    check(load_schedule("0F0,0B0\n1F0,1I0,1W0\n"))
 
 
 def test_a_rank_that_is_done_has_no_arrow():
@@ -210,7 +212,7 @@ def test_a_rank_that_is_done_has_no_arrow():
         check(rows)
 
 
-@pytest.mark.parametrize("text", ["", "F0", "0f0", "0F", "0W0", "-1F0", "0F0F"])
+@pytest.mark.parametrize("text", ["", "F0", "0f0", "0F", "0V0", "-1F0", "0F0F"])
 def test_what_is_no_action(text):
     with pytest.raises(ValueError, match="is no action; write such as '2F0'"):
         Action.parse(text)

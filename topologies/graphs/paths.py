@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from topologies.graphs.arrays import Floats, Integers, expand, grouped
+from topologies.graphs.arrays import Booleans, Floats, Integers, expand, grouped
 from topologies.graphs.network import Network
 
 UNREACHED = -1
@@ -106,32 +106,60 @@ def block_size(graph: Moves) -> int:
     return max(1, _BLOCK // graph.num_states)
 
 
-def distances(graph: Moves, destinations: Integers) -> Distances:
+def distances(
+    graph: Moves,
+    destinations: Integers,
+    origins: tuple[Integers, Integers] | None = None,
+) -> Distances:
     """Return the way from every state to each destination.
 
     Args:
         graph: the moves.
         destinations: states; one row of the result each.
+        origins: rows and states that are asked for, all if left out; what is not on
+            the way from any of them may stay unreached.
     """
     shape = (len(destinations), graph.num_states)
     hops = np.full(shape, UNREACHED, np.int64)
     latency, paths = np.full(shape, np.inf), np.zeros(shape)
     row, state = np.arange(len(destinations)), destinations
     hops[row, state], latency[row, state], paths[row, state] = 0, 0.0, 1.0
+    is_wanted = np.ones(shape, bool)
+    if origins is not None:
+        is_wanted[:] = ~_dead_ends(graph)
+        is_wanted[origins] = True
     step = 0
     while len(row):
         step += 1
         of, place = expand(graph.before_start, state)
         move = graph.before[place]
         origin = graph.source[move]
-        is_new = hops[row[of], origin] == UNREACHED
+        is_new = (hops[row[of], origin] == UNREACHED) & is_wanted[row[of], origin]
         of, move, origin = of[is_new], move[is_new], origin[is_new]
         key = row[of] * graph.num_states + origin
         ahead = row[of], state[of]
         delay = graph.latency[move] + latency[ahead]
         np.minimum.at(latency.reshape(-1), key, delay)
-        found, inverse = np.unique(key, return_inverse=True)
-        paths.flat[found] = np.bincount(inverse, paths[ahead])
-        hops.flat[found] = step
+        np.add.at(paths.reshape(-1), key, paths[ahead])
+        # Each state once, without sorting: the place that was written last.
+        place = np.arange(len(key))
+        hops.reshape(-1)[key] = place
+        found = key[hops.reshape(-1)[key] == place]
+        hops.reshape(-1)[found] = step
         row, state = np.divmod(found, graph.num_states)
+        if origins is not None:
+            goes_on = np.zeros(len(destinations), bool)
+            goes_on[origins[0][hops[origins] == UNREACHED]] = True
+            row, state = row[goes_on[row]], state[goes_on[row]]
     return Distances(hops, latency, paths)
+
+
+def _dead_ends(graph: Moves) -> Booleans:
+    """Return which states only lead back to where one came from; most hosts do."""
+    before, after = np.diff(graph.before_start), np.diff(graph.after_start)
+    is_end: Booleans = before == 0
+    single = np.flatnonzero((before == 1) & (after == 1))
+    came = graph.source[graph.before[graph.before_start[single]]]
+    goes = graph.target[graph.after[graph.after_start[single]]]
+    is_end[single] = came == goes
+    return is_end

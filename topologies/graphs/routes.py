@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from topologies.graphs.arrays import Floats, Integers, sums
 from topologies.graphs.dimension_order import dimension_order
+from topologies.graphs.near import near_steps
 from topologies.graphs.network import CutError, GraphError, Network
 from topologies.graphs.paths import UNREACHED, block_size, distances, moves
 from topologies.graphs.walking import Spread, Step, walk
@@ -89,23 +90,30 @@ def routes(  # noqa: PLR0913 - two arguments and four options
         return _in_dimension_order(network, ends, gone)
     graph = moves(network, up_down=paths == "up-down", failed=gone)
     descending = network.num_nodes if paths == "up-down" else 0
-    parts = []
-    destinations, of = np.unique(ends[:, 1], return_inverse=True)
+    apart = np.flatnonzero(ends[:, 0] != ends[:, 1])
+    sender, receiver = ends[apart].T
+    is_near, steps = near_steps(
+        graph, sender, receiver + descending, receiver, spread=spread, seed=seed
+    )
+    far = apart[~is_near]
+    parts = [(apart[which], links, shares) for which, links, shares in steps]
+    destinations, of = np.unique(ends[far, 1], return_inverse=True)
     block = block_size(graph)
     for first in range(0, len(destinations), block):
         chunk = destinations[first : first + block]
-        mine = np.flatnonzero((of >= first) & (of < first + block))
-        mine = mine[ends[mine, 0] != ends[mine, 1]]
-        found = distances(graph, chunk + descending)
-        row, state = of[mine] - first, ends[mine, 0]
-        apart = found.hops[row, state] == UNREACHED
-        if np.any(apart):
-            target = int(ends[mine[apart][0], 1])
+        is_mine = (of >= first) & (of < first + block)
+        mine, row = far[is_mine], of[is_mine] - first
+        start = ends[mine, 0]
+        found = distances(graph, chunk + descending, (row, start))
+        lost = found.hops[row, start] == UNREACHED
+        if np.any(lost):
+            target = int(ends[mine[lost][0], 1])
             raise _cut(network, gone, target, up_down=paths == "up-down")
+        pair_ends = start, ends[mine, 1]
         parts += [
             (mine[which], links, shares)
             for which, links, shares in walk(
-                graph, found, row, state, spread=spread, seed=seed
+                graph, found, row, pair_ends, spread=spread, seed=seed
             )
         ]
     return _collect(network, len(ends), parts)

@@ -19,7 +19,7 @@ def walk(  # noqa: PLR0913 - the state of one search
     graph: Moves,
     found: Distances,
     row: Integers,
-    state: Integers,
+    ends: tuple[Integers, Integers],
     *,
     spread: Spread,
     seed: int,
@@ -30,13 +30,13 @@ def walk(  # noqa: PLR0913 - the state of one search
         graph: the moves.
         found: the way to some destinations.
         row: of each pair's destination in `found`.
-        state: where each pair begins.
+        ends: state where each pair begins, and the host that receives.
         spread: over the paths of fewest hops.
         seed: of the hash.
     """
     steps: list[Step] = []
     pair, share = np.arange(len(row)), np.ones(len(row))
-    sender, receiver = state, row
+    (sender, receiver), state = ends, ends[0]
     while True:
         left = found.hops[row[pair], state] > 0
         pair, state, share = pair[left], state[left], share[left]
@@ -55,10 +55,10 @@ def walk(  # noqa: PLR0913 - the state of one search
         else:
             if spread == "one":
                 delay = graph.latency[move] + found.latency[ahead]
-                chosen = _first_of_each(of, np.round(delay, 15), graph.link[move])
+                chosen = first_of_each(of, np.round(delay, 15), graph.link[move])
             else:
                 salt = (seed, sender[pair], receiver[pair], state)
-                chosen = _hashed(of, len(pair), salt)
+                chosen = hashed(of, len(pair), salt)
             move = move[chosen]
         steps.append((pair, graph.link[move], share))
         key = pair * graph.num_states + graph.target[move]
@@ -67,7 +67,7 @@ def walk(  # noqa: PLR0913 - the state of one search
         pair, state = np.divmod(merged, graph.num_states)
 
 
-def _first_of_each(of: Integers, delay: Floats, link: Integers) -> Integers:
+def first_of_each(of: Integers, delay: Floats, link: Integers) -> Integers:
     """Return, for each group, its member of least latency and then of least link."""
     order = np.lexsort((link, delay, of))
     is_first = np.diff(of[order], prepend=-1) != 0
@@ -75,9 +75,7 @@ def _first_of_each(of: Integers, delay: Floats, link: Integers) -> Integers:
     return first
 
 
-def _hashed(
-    of: Integers, num_groups: int, salt: tuple[int | Integers, ...]
-) -> Integers:
+def hashed(of: Integers, num_groups: int, salt: tuple[int | Integers, ...]) -> Integers:
     """Return one member of each group, by a hash of what the group is about."""
     value = np.zeros(num_groups, np.uint64)
     for part in salt:

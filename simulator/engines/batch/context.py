@@ -8,14 +8,14 @@ from models.model import Model
 from simulator.costs.elementwise import where
 from simulator.engines.batch.layers import Layers, price_layers
 from simulator.engines.batch.splits import Splits
-from simulator.job import make_pricer
+from simulator.job import make_pricer, plan_profile
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.stages import tied_parameters
 from simulator.placement import Degrees
 from simulator.plan import Plan
 from simulator.pricing import Pricer
 from simulator.workload import Axis, Message
-from topologies.profile import Profile, load_profile
+from topologies.profile import Profile
 from topologies.units import Bytes, Count, Seconds
 
 
@@ -41,7 +41,7 @@ class Context:
     def of(cls, plan: Plan, splits: Splits, profile: Profile | None) -> Context:
         """Return the context of a batch."""
         model, cluster = plan.build_model(), plan.build_cluster()
-        chosen = profile or load_profile(cluster.device.profile)
+        chosen = profile or plan_profile(plan, cluster)
         own = make_pricer(plan, cluster, chosen)
         degrees = Degrees(splits.tensor, splits.data, splits.pipeline)
         layers = price_layers(plan, model, splits, own)

@@ -12,9 +12,9 @@ from models.model import Layer, Model
 from models.work import Share
 from simulator.engines.batch.splits import Splits, broadcasting, gathered
 from simulator.lowering.formats import element_bytes
+from simulator.lowering.kept import kept_bytes
 from simulator.lowering.staged import plan_passes
 from simulator.lowering.stages import layer_parameters
-from simulator.memory import kept_bytes
 from simulator.placement import Degrees
 from simulator.plan import Plan
 from simulator.price import NOTHING, Price

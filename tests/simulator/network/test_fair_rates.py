@@ -44,8 +44,9 @@ def slow_rates(shares, weights, bandwidth):
 
 
 widths = st.lists(st.sampled_from([1.0, 1.5, 4.0, 10.0, 100.0]), min_size=1, max_size=7)
-amounts = st.sampled_from([0.125, 0.25, 0.5, 1.0])
-heavy = st.sampled_from([0.5, 1.0, 1.0, 1.0, 2.0, 3.0, 64.0])
+# Multiples of the least, whose sums are exact, and others.
+amounts = st.sampled_from([0.125, 0.25, 0.5, 1.0, 1.0, 1.0, 1 / 3, 0.7])
+heavy = st.sampled_from([0.5, 1.0, 1.0, 1.0, 2.0, 3.0, 64.0, 0.1])
 
 
 @st.composite
@@ -139,6 +140,69 @@ def test_flows_that_share_no_link_do_not_touch_each_other(scenario, link):
     assert fair_rates(alone, bandwidth) == pytest.approx(expected, rel=EXACT)
 
 
+@st.composite
+def plain_scenarios(draw):
+    """All weights and shares alike."""
+    shares, weights, bandwidth = draw(scenarios())
+    shares = [dict.fromkeys(each, 1.0) for each in shares]
+    return shares, [draw(heavy)] * len(weights), bandwidth
+
+
+@given(plain_scenarios())
+@laws
+def test_rates_of_flows_that_are_all_alike_equal_those_of_slow_filling(scenario):
+    shares, weights, bandwidth = scenario
+    rates = fair_rates(flows_of(shares, weights), bandwidth)
+    assert rates == pytest.approx(slow_rates(shares, weights, bandwidth), rel=EXACT)
+
+
+def num_levels(rates, weights):
+    """How many different levels there are, to within rounding."""
+    level = rates / weights
+    return len(np.unique(np.round(np.log(level[np.isfinite(level)]), 9)))
+
+
+@given(scenarios())
+@laws
+def test_there_are_no_more_rounds_than_levels(scenario):
+    shares, weights, bandwidth = scenario
+    rates, rounds = fill(flows_of(shares, weights), bandwidth)
+    assert rounds <= num_levels(rates, weights)
+
+
+def random_flows(rng, hops, num_links):
+    """Flows of so many links each, with any weights and shares."""
+    drawn = [rng.choice(num_links, count, replace=False) for count in hops]
+    start = np.cumsum([0, *hops])
+    share = rng.uniform(0.05, 1.0, start[-1])
+    link = np.concatenate(drawn).astype(np.int64)
+    return Flows(start, link, share, rng.uniform(0.1, 10.0, len(hops)))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(laws, max_examples=50)
+def test_flows_of_one_link_and_of_hundreds_share_fairly(seed):
+    rng = np.random.default_rng(seed)
+    num_links = 300
+    bandwidth = 10.0 ** rng.uniform(-1.0, 1.0, num_links)
+    hops = rng.choice([1, 2, 3, 7, 20, 150, 300], 40, p=[0.3, 0.3, 0.2, *[0.05] * 4])
+    flows = random_flows(rng, hops, num_links)
+    rates, rounds = fill(flows, bandwidth)
+    check_max_min(flows, rates, bandwidth)
+    assert rounds <= num_levels(rates, flows.weight)
+
+
+def test_weights_too_far_apart_for_exact_sums_are_summed_anew():
+    # Flow 0 pulls 2^60 times as hard, until link 0 is full; flow 1 has link 1 then.
+    flows = flows_of([{0: 1, 1: 1}, {1: 1}], [2.0**60, 1.0])
+    assert fair_rates(flows, np.array([1.0, 4.0])).tolist() == [1.0, 3.0]
+
+
+def test_where_there_are_no_links_nothing_limits():
+    assert fair_rates(flows_of([], []), np.ones(2)).tolist() == []
+    assert fair_rates(flows_of([{}], [2.0]), np.ones(2)).tolist() == [np.inf]
+
+
 def test_the_textbook_case():
     # Two links of 1; one flow over both, one over each: all get a half.
     flows = flows_of([{0: 1, 1: 1}, {0: 1}, {1: 1}], [1, 1, 1])
@@ -157,4 +221,4 @@ def test_a_thousand_random_flows_on_a_fat_tree(spread):
     flows = Flows(found.start, found.link, found.fraction, rng.choice([1.0, 2.0], 1000))
     rates, rounds = fill(flows, network.bandwidth)
     check_max_min(flows, rates, network.bandwidth)
-    assert rounds < 50
+    assert rounds <= min(num_levels(rates, flows.weight), 50)

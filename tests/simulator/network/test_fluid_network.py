@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.network.fluid import FluidNetwork
-from tests.simulator.network.test_fair_rates import slow_rates
+from tests.simulator.network.test_fair_rates import flows_of, slow_rates
 
 laws = settings(derandomize=True, deadline=None, max_examples=150, database=None)
 
 
-def simulated(jobs, bandwidth):
+def simulated(jobs, bandwidth, *, says_alone=False):
     """End of each job `(start, {link: bytes}, weight, latency)`, and the network."""
     clock = simpy.Environment()
     network = FluidNetwork(clock, bandwidth)
@@ -25,7 +25,13 @@ def simulated(jobs, bandwidth):
         yield clock.timeout(at)
         links = list(sizes)
         amounts = [sizes[link] for link in links]
-        job = network.start(links, amounts, weight=weight, latency=latency)
+        alone = max((b / bandwidth[link] for link, b in sizes.items()), default=0.0)
+        job = network.start(
+            *(links, amounts),
+            weight=weight,
+            latency=latency,
+            alone=alone if says_alone else 0.0,
+        )
         ends[index] = yield job
 
     for index, job in enumerate(jobs):
@@ -81,9 +87,25 @@ def test_jobs_end_when_the_slow_loop_says(scenario):
 
 @given(scenarios())
 @laws
-def test_links_carry_the_bytes_of_their_jobs(scenario):
+def test_who_meets_nobody_needs_no_rates(scenario):
     jobs, bandwidth = scenario
-    _, network = simulated(jobs, bandwidth)
+    expected, plain = simulated(jobs, bandwidth)
+    ends, network = simulated(jobs, bandwidth, says_alone=True)
+    assert ends == pytest.approx(expected, rel=1e-9)
+    assert network.carried() == pytest.approx(plain.carried(), rel=1e-12)
+    assert network.solved <= plain.solved
+
+
+def test_one_job_alone_is_never_solved():
+    ends, network = simulated([(0.0, {0: 4.0}, 1.0, 0.0)], [2.0], says_alone=True)
+    assert (ends, network.solved) == ([2.0], 0)
+
+
+@given(scenarios(), st.booleans())
+@laws
+def test_links_carry_the_bytes_of_their_jobs(scenario, says_alone):
+    jobs, bandwidth = scenario
+    _, network = simulated(jobs, bandwidth, says_alone=says_alone)
     expected = np.zeros(len(bandwidth))
     for _, sizes, _, _ in jobs:
         for link, size in sizes.items():
@@ -135,6 +157,69 @@ def test_one_instant_is_solved_once():
     assert network.solved == 20
 
 
+def test_background_takes_its_rate_until_it_is_stopped():
+    clock = simpy.Environment()
+    network = FluidNetwork(clock, [10.0, 10.0])
+    stream = network.hold([0, 1], 4.0, shares=[1.0, 0.5])
+    done = network.start([0], [12.0])
+    clock.run(done)
+    assert clock.now == pytest.approx(2.0, rel=1e-12)  # 6 of 10 are left to it
+    assert network.carried().tolist() == pytest.approx([20.0, 4.0])
+    network.stop(stream)
+    again = network.start([0], [20.0])
+    clock.run(again)
+    assert clock.now == pytest.approx(4.0, rel=1e-12)
+    assert network.carried().tolist() == pytest.approx([40.0, 4.0])
+    assert network.rates() == []
+
+
+def test_background_of_a_high_rate_gets_no_more_than_its_fair_share():
+    clock = simpy.Environment()
+    network = FluidNetwork(clock, [10.0])
+    network.hold([0], 100.0)
+    clock.run(network.start([0], [10.0]))
+    assert clock.now == pytest.approx(2.0, rel=1e-12)
+
+
+def test_background_that_stops_at_once_carries_nothing():
+    clock = simpy.Environment()
+    network = FluidNetwork(clock, [10.0])
+    network.stop(network.hold([0], 1.0))
+    network.stop(99)
+    clock.run()
+    assert network.carried().tolist() == [0.0]
+
+
+def test_a_limit_leaves_the_rest_to_others():
+    clock = simpy.Environment()
+    network = FluidNetwork(clock, [10.0])
+    slow = network.start([0], [4.0], limit=2.0)
+    fast = network.start([0], [16.0])
+    clock.run(slow & fast)
+    assert clock.now == pytest.approx(2.0, rel=1e-12)
+
+
+@given(scenarios())
+@laws
+def test_flows_started_together_end_as_jobs_started_one_by_one(scenario):
+    jobs, bandwidth = scenario
+    jobs = [(0.0, sizes, weight, 0.0) for _, sizes, weight, _ in jobs if sizes]
+    expected, _ = simulated(jobs, bandwidth)
+    clock = simpy.Environment()
+    network = FluidNetwork(clock, bandwidth)
+    most = np.array([max(sizes.values()) for _, sizes, _, _ in jobs])
+    shares = [{k: v / max(s.values()) for k, v in s.items()} for _, s, _, _ in jobs]
+    ends = np.zeros(len(jobs))
+
+    def note(places):
+        ends[places] = clock.now
+
+    if jobs:
+        network.start_flows(flows_of(shares, [job[2] for job in jobs]), most, note)
+        clock.run()
+    assert ends.tolist() == [end or 0.0 for end in expected]
+
+
 def step_time(upgraded):
     """A step of three transfers: `x`; and beside it `y` and then, elsewhere, `z`.
 
@@ -166,12 +251,19 @@ def test_a_faster_link_can_lengthen_a_step():
         ([0], [-1.0], {}),
         ([0], [1.0], {"weight": 0.0}),
         ([0], [1.0], {"latency": -1.0}),
+        ([0], [1.0], {"limit": 0.0}),
     ],
 )
 def test_jobs_that_make_no_sense_are_refused(links, sizes, options):
     network = FluidNetwork(simpy.Environment(), [1.0])
     with pytest.raises(ValueError, match=r"weight|twice"):
         network.start(links, sizes, **options)
+
+
+def test_background_that_makes_no_sense_is_refused():
+    network = FluidNetwork(simpy.Environment(), [1.0])
+    with pytest.raises(ValueError, match="rate"):
+        network.hold([0], 0.0)
 
 
 def test_links_without_bandwidth_are_refused():

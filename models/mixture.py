@@ -1,0 +1,173 @@
+"""The operators of a mixture of experts: exchanging tokens, and many small products.
+
+A router gives every token to k of E experts. Its rows are copied to their experts
+(dispatch), each expert multiplies the rows it got, and the k results of a token are
+summed (combine). The E products are one grouped kernel with equal parts.
+
+Expert parallelism spreads the experts over e devices, which then exchange tokens
+before and after; how many bytes is `TokenExchange.exchanged_bytes`, and which
+messages, decided in the lowering.
+
+Assumes: balance: every expert gets tokens · k / E rows of a sample, or as many times
+more or fewer as the capacity factor says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from models.operators.operator import Split
+from models.work import Share, Work, matrix_work, memory_work
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertLinear:
+    """Weight matrices of which every row of the input meets one.
+
+    FLOP are those of the rows that experts need; the dimensions are executed, with
+    the rows that pad an expert up to its capacity.
+
+    Fields:
+        rows: a sample over all experts at balance: tokens times k [1].
+        inner: input features [1].
+        columns: output features [1].
+        experts: E, matrices [1].
+        active: k, of which a token meets so many [1].
+        split: how tensor parallelism divides every expert.
+        capacity: rows computed over those at balance [1].
+    """
+
+    name: str
+    rows: int
+    inner: int
+    columns: int
+    experts: int
+    active: int
+    split: Split
+    capacity: float = 1.0
+
+    is_core_attention = False
+
+    @property
+    def parameters(self) -> int:
+        """Weights of all experts [1]."""
+        return self.experts * self.inner * self.columns
+
+    @property
+    def active_parameters(self) -> int:
+        """Weights that one token meets [1]."""
+        return self.active * self.inner * self.columns
+
+    def _dims(self, share: Share) -> tuple[float, float, float]:
+        """Return rows, columns and inner of one expert."""
+        columns = self.columns / (share.tensor if self.split is Split.COLUMN else 1)
+        inner = self.inner / (share.tensor if self.split is Split.ROW else 1)
+        rows = self.rows * share.samples * share.expert / self.experts
+        return self.capacity * rows, columns, inner
+
+    def _work(self, name: str, share: Share, dims: tuple[float, float, float]) -> Work:
+        rows, columns, inner = dims
+        work = matrix_work(
+            name,
+            rows=rows,
+            columns=columns,
+            inner=inner,
+            batch=self.experts / share.expert,
+            element=share.element,
+        )
+        padded = max(1.0, self.capacity)
+        return replace(work, flop=work.flop / padded)
+
+    def forward(self, share: Share) -> tuple[Work, ...]:
+        """Return Y = X A, expert by expert."""
+        rows, columns, inner = self._dims(share)
+        return (self._work(f"{self.name} F", share, (rows, columns, inner)),)
+
+    def backward_input(self, share: Share) -> tuple[Work, ...]:
+        """Return dX = dY Aᵀ."""
+        rows, columns, inner = self._dims(share)
+        return (self._work(f"{self.name} I", share, (rows, inner, columns)),)
+
+    def backward_weight(self, share: Share) -> tuple[Work, ...]:
+        """Return dA = Xᵀ dY."""
+        rows, columns, inner = self._dims(share)
+        return (self._work(f"{self.name} W", share, (inner, columns, rows)),)
+
+    def saved_bytes(self, share: Share) -> float:
+        """Return the input's bytes, padding included [B]."""
+        divisor = share.tensor if self.split is Split.ROW else share.sequence
+        elements = self.capacity * self.rows * self.inner
+        return share.element * share.samples * elements / divisor
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExchange:
+    """Copies tokens to the rows of their experts, or sums the rows of a token.
+
+    Both move the rows once and the tokens once, each way (a token that is copied k
+    times comes from the cache); the backward of one is the forward of the other.
+    Nothing is kept: the experts keep their input, and the router's weights are applied
+    inside the experts, before the last product, as Megatron-Core does since 2025 (from
+    memory).
+
+    Fields:
+        direction: `dispatch` or `combine`.
+        tokens: a sample [1].
+        width: features of a token [1].
+        copies: k, rows of a token [1].
+        capacity: rows over those at balance [1].
+    """
+
+    name: str
+    direction: Literal["dispatch", "combine"]
+    tokens: int
+    width: int
+    copies: int
+    capacity: float = 1.0
+
+    split = Split.NONE
+    parameters = 0
+    is_core_attention = False
+
+    def _moved(self, share: Share) -> float:
+        """Return the bytes of reading and writing all rows and tokens once [B]."""
+        elements = self.tokens * self.width * (self.copies * self.capacity + 1)
+        return share.element * share.samples * elements / share.sequence
+
+    def forward(self, share: Share) -> tuple[Work, ...]:
+        """Return one gather or one sum."""
+        return (memory_work(f"{self.name} F", self._moved(share)),)
+
+    def backward_input(self, share: Share) -> tuple[Work, ...]:
+        """Return the reverse."""
+        return (memory_work(f"{self.name} I", self._moved(share)),)
+
+    def backward_weight(self, share: Share) -> tuple[Work, ...]:
+        """Return nothing: there is no weight."""
+        del share
+        return ()
+
+    def saved_bytes(self, share: Share) -> float:
+        """Return nothing [B]."""
+        del share
+        return 0.0
+
+    def exchanged_bytes(self, share: Share) -> float:
+        """Return the buffer that a device sends to the experts, or gets back [B].
+
+        element · samples · tokens · k · capacity · width, divided by sequence
+        parallelism: the size of an all-to-all over the expert-parallel group, in
+        forward and again in backward. Of it, 1 / e stays on the device.
+        """
+        elements = self.tokens * self.copies * self.capacity * self.width
+        return share.element * share.samples * elements / share.sequence
+
+    def token_bytes(self, share: Share) -> float:
+        """Return the tokens of all tensor ranks [B].
+
+        element · samples · tokens · width: where tensor parallelism divides the
+        experts, the size of the all-reduce of a combine's output in forward and of
+        a dispatch's gradient in backward.
+        """
+        return share.element * share.samples * self.tokens * self.width

@@ -1,0 +1,144 @@
+"""Matrix products: of weights and activations, and of two activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.operators.operator import Split, degree
+from models.work import Share, Work, matrix_work, memory_work
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A weight matrix applied to every row of the input.
+
+    Fields:
+        rows: input rows a sample, such as tokens [1].
+        inner: input features [1].
+        columns: output features [1].
+        bias: whether a bias is added; that is fused, its gradient is not [bool].
+        owns_weight: False where the weight is tied to another layer's [bool].
+        needs_input_gradient: False where the input is the sample itself [bool].
+        keeps_input: False where another operator keeps the same input [bool].
+    """
+
+    name: str
+    rows: int
+    inner: int
+    columns: int
+    bias: bool = True
+    split: Split = Split.NONE
+    owns_weight: bool = True
+    needs_input_gradient: bool = True
+    keeps_input: bool = True
+
+    is_core_attention = False
+
+    @property
+    def parameters(self) -> int:
+        """Weights and bias [1]."""
+        own = self.inner * self.columns if self.owns_weight else 0
+        return own + (self.columns if self.bias else 0)
+
+    def _dims(self, share: Share) -> tuple[float, float, float]:
+        columns = self.columns / (share.tensor if self.split is Split.COLUMN else 1)
+        inner = self.inner / (share.tensor if self.split is Split.ROW else 1)
+        # A replicated weight sees only its own rows under sequence parallelism.
+        rows = self.rows / (share.sequence if self.split is Split.NONE else 1)
+        return rows * share.samples, columns, inner
+
+    def forward(self, share: Share) -> tuple[Work, ...]:
+        """Return Y = X A."""
+        rows, columns, inner = self._dims(share)
+        return (_product(f"{self.name} F", share, rows, columns, inner),)
+
+    def backward_input(self, share: Share) -> tuple[Work, ...]:
+        """Return dX = dY Aᵀ, or nothing where X is the sample itself."""
+        if not self.needs_input_gradient:
+            return ()
+        rows, columns, inner = self._dims(share)
+        return (_product(f"{self.name} I", share, rows, inner, columns),)
+
+    def backward_weight(self, share: Share) -> tuple[Work, ...]:
+        """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows."""
+        rows, columns, inner = self._dims(share)
+        weight = _product(f"{self.name} W", share, inner, columns, rows)
+        if not self.bias:
+            return (weight,)
+        summed = share.element * rows * columns
+        return weight, memory_work(f"{self.name} bias W", summed)
+
+    def saved_bytes(self, share: Share) -> float:
+        """Return the input's bytes, unless another operator keeps it [B]."""
+        if not self.keeps_input:
+            return 0.0
+        divisor = share.tensor if self.split is Split.ROW else share.sequence
+        return share.element * share.samples * self.rows * self.inner / divisor
+
+
+def _product(
+    name: str, share: Share, rows: float, columns: float, inner: float
+) -> Work:
+    return matrix_work(
+        name, rows=rows, columns=columns, inner=inner, batch=1, element=share.element
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchedProduct:
+    """Products of two activations, such as attention scores.
+
+    Fields:
+        rows, columns, inner: dimensions of one product [1].
+        batch: products a sample, such as heads [1].
+        saved_elements: activation elements a sample kept for backward [1].
+    """
+
+    name: str
+    rows: int
+    columns: int
+    inner: int
+    batch: int
+    saved_elements: int
+    split: Split = Split.INNER
+    is_core_attention: bool = False
+
+    parameters = 0
+
+    def _product(self, name: str, share: Share, dims: tuple[int, int, int]) -> Work:
+        rows, columns, inner = dims
+        batch = self.batch * share.samples / degree(self.split, share)
+        return matrix_work(
+            name,
+            rows=rows,
+            columns=columns,
+            inner=inner,
+            batch=batch,
+            element=share.element,
+        )
+
+    def forward(self, share: Share) -> tuple[Work, ...]:
+        """Return C = A B."""
+        dims = (self.rows, self.columns, self.inner)
+        return (self._product(f"{self.name} F", share, dims),)
+
+    def backward_input(self, share: Share) -> tuple[Work, ...]:
+        """Return dA = dC Bᵀ and dB = Aᵀ dC."""
+        return (
+            self._product(
+                f"{self.name} I1", share, (self.rows, self.inner, self.columns)
+            ),
+            self._product(
+                f"{self.name} I2", share, (self.inner, self.columns, self.rows)
+            ),
+        )
+
+    def backward_weight(self, share: Share) -> tuple[Work, ...]:
+        """Return nothing: there is no weight."""
+        del share
+        return ()
+
+    def saved_bytes(self, share: Share) -> float:
+        """Return the bytes of the kept operands [B]."""
+        elements = self.saved_elements * share.samples / degree(self.split, share)
+        return share.element * elements

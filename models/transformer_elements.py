@@ -1,0 +1,117 @@
+"""The element-wise operators of a transformer: bytes moved and kept, piece by piece.
+
+Bytes are stated at two bytes an element and a sample, reads and writes of one fused
+kernel each.
+"""
+
+from __future__ import annotations
+
+from models.operators import Elementwise, Split
+from models.softmax import scores_kind
+from models.transformer_shape import TransformerShape
+
+
+def norm(name: str, shape: TransformerShape) -> Elementwise:
+    """Return a layer norm or an RMS norm of the residual stream."""
+    elements = shape.sequence_length * shape.hidden
+    gains = 1 if shape.traits.norm == "rms" else 2
+    return norm_of(name, elements, gains * shape.hidden)
+
+
+def norm_of(
+    name: str, elements: int, parameters: int, split: Split = Split.NONE
+) -> Elementwise:
+    """Return a normalisation.
+
+    Reads and writes once. Backward reads input and gradient and writes one, then
+    reads both again for gain and bias. Keeps the input.
+
+    Args:
+        name: of the operator.
+        elements: a sample [1].
+        parameters: of gain and bias [1].
+        split: how tensor parallelism divides the elements.
+    """
+    return Elementwise(
+        name,
+        forward_bytes=4.0 * elements,
+        backward_bytes=10.0 * elements,
+        kept_bytes=2.0 * elements,
+        parameters=parameters,
+        split=split,
+        launches=(1, 2),
+    )
+
+
+def activation(name: str, elements: int, split: Split) -> Elementwise:
+    """Return a GELU: reads and writes once; keeps the input, which backward reads."""
+    return Elementwise(
+        name,
+        forward_bytes=4.0 * elements,
+        backward_bytes=6.0 * elements,
+        kept_bytes=2.0 * elements,
+        split=split,
+    )
+
+
+def gate(name: str, elements: int) -> Elementwise:
+    """Return silu(gate) * up, over the features that a column split divides.
+
+    Reads both, writes one; backward reads both and the gradient and writes two; keeps
+    both.
+    """
+    return Elementwise(
+        name,
+        forward_bytes=6.0 * elements,
+        backward_bytes=10.0 * elements,
+        kept_bytes=4.0 * elements,
+        split=Split.INNER,
+        launches=(2, 4),
+    )
+
+
+def dropout(
+    name: str, elements: int, split: Split, *, scores_row: int = 0
+) -> Elementwise:
+    """Return a dropout: reads and writes once; keeps a mask of one byte an element.
+
+    Inside attention Megatron forks the random state, which the host pays like another
+    kernel.
+
+    Args:
+        name: of the operator.
+        elements: a sample [1].
+        split: how tensor parallelism divides them.
+        scores_row: length of a row of attention scores; 0 outside attention [1].
+    """
+    return Elementwise(
+        name,
+        forward_bytes=4.0 * elements,
+        backward_bytes=4.0 * elements,
+        mask_bytes=1.0 * elements,
+        split=split,
+        launches=(2, 1) if scores_row else (1, 1),
+        is_core_attention=scores_row > 0,
+        kind=scores_kind(scores_row),
+    )
+
+
+def residual(name: str, shape: TransformerShape) -> Elementwise:
+    """Return bias + dropout + residual addition, fused; without dropout it only adds.
+
+    Forward reads two and writes one, and the mask. Backward applies the mask (reads
+    and writes once) and adds the gradients of the two branches (reads two, writes
+    one).
+    """
+    elements = shape.sequence_length * shape.hidden
+    if not shape.traits.has_dropout:
+        return Elementwise(
+            name, forward_bytes=6.0 * elements, backward_bytes=6.0 * elements
+        )
+    return Elementwise(
+        name,
+        forward_bytes=6.0 * elements,
+        backward_bytes=10.0 * elements,
+        mask_bytes=1.0 * elements,
+        launches=(1, 2),
+    )

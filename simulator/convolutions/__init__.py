@@ -1,0 +1,1 @@
+"""Which algorithm computes a convolution here, and how long does it take?"""

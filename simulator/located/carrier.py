@@ -1,0 +1,252 @@
+"""What does a message of this plan put on which links? From the mesh to the network.
+
+A `Carrier` knows where the ranks sit, in which order they form rings, and which
+algorithm a collective uses; it makes the `Traffic` that engines run or price.
+
+Limits: all groups that one folded op stands for begin and end together. Of a link with
+several protocols the first is used. Among algorithms `auto` compares those whose
+messages all end together on this network, and the ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+import numpy as np
+
+from simulator.collective_use import Collective
+from simulator.collectives.algorithm import Pattern
+from simulator.collectives.options import DEFAULTS, Options
+from simulator.collectives.rounds import Round
+from simulator.collectives.table import TABLE
+from simulator.located.hosts import Hosts
+from simulator.located.mesh import Group, Mesh
+from simulator.lowering.sent import Sent
+from simulator.network import RingOrder, Router, Traffic, best_ring_order, ring_load
+from simulator.workload import Message
+from topologies.profile import LinkFit
+from topologies.units import Bytes, Seconds
+
+Places = str | tuple[int, ...]
+"""Order of the nodes around a ring: `auto`, `rank`, or all of them."""
+
+_TRIED = (
+    *("ring", "tree", "double-binary-tree", "recursive-doubling"),
+    *("halving-doubling", "hierarchical"),
+)
+_RINGS = frozenset({"ring", "bidirectional-ring", "multi-ring"})
+_LEAST_GRAIN: Bytes = 1.0  # of pieces in a pipeline, on links without latency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Carrier:
+    """Makes traffic of messages; it remembers what it has made.
+
+    Fields:
+        router: links and routes between devices.
+        mesh: which device has which rank.
+        hosts: latencies and limits at either end.
+        algorithm: of the all-reduce between replicas, or `auto`.
+        places: order of the nodes around a ring.
+        options: choices within algorithms, beside those that follow from the places.
+        orders: of the rings so far, by their nodes in rank order.
+        chosen: collectives so far, and what the first of each kind does.
+    """
+
+    router: Router
+    mesh: Mesh
+    hosts: Hosts
+    algorithm: str
+    places: Places
+    options: Options = DEFAULTS
+    orders: dict[Group, RingOrder] = field(default_factory=dict)
+    chosen: dict[Collective, Traffic] = field(default_factory=dict)
+    _turns: dict[Group, tuple[int, ...]] = field(default_factory=dict)
+    _made: dict[tuple[object, ...], Traffic] = field(default_factory=dict)
+
+    def shares_links(self, sent: Sent, *, has_plain_nodes: bool) -> bool:
+        """Return whether a message crosses links that others may need.
+
+        Args:
+            sent: message and place.
+            has_plain_nodes: whether nodes are switches, on which nothing is shared.
+        """
+        groups = self.mesh.groups(sent.message, sent.roles)
+        if len(groups[0]) < 2:
+            return False
+        return not has_plain_nodes or any(map(self._spans_nodes, groups))
+
+    def traffic(self, sent: Sent) -> Traffic:
+        """Return what a message does to the network."""
+        message = sent.message
+        groups = tuple(self.mesh.groups(message, sent.roles))
+        if message.pattern == "send":
+            return self._sent(message.size, groups)
+        tried = {
+            name: self.placed(message.pattern, message.size, groups, name)
+            for name in self._names(message, groups[0])
+        }
+        if len(tried) > 1:
+            tried = {
+                name: traffic
+                for name, traffic in tried.items()
+                if traffic.is_even or name == "ring"
+            }
+        name = min(tried, key=lambda one: tried[one].isolated_time())
+        kind = Collective(
+            message.pattern,
+            message.axis,
+            float(message.size),
+            len(groups[0]),
+            name,
+            self.fit_of(groups).protocol,
+        )
+        self.chosen.setdefault(kind, tried[name])
+        return tried[name]
+
+    def _names(self, message: Message, group: Group) -> tuple[str, ...]:
+        """Return the algorithms that may carry a message.
+
+        A plan chooses that of the all-reduce between replicas; all else is as on a
+        switch, for which times were fitted.
+        """
+        if message.axis == "model":
+            return ("tree",)
+        if message.axis != "data" or message.pattern != "all-reduce":
+            return ("ring",)
+        if self.algorithm != "auto":
+            return (self.algorithm,)
+        options = self.options_of(group)
+        return tuple(
+            name
+            for name in _TRIED
+            if not TABLE["all-reduce", name].allows(len(group), options)
+        )
+
+    def placed(
+        self, pattern: Pattern, size: Bytes, groups: tuple[Group, ...], name: str
+    ) -> Traffic:
+        """Return what a collective does to the network.
+
+        Args:
+            pattern: what it does.
+            size: in NCCL's convention for the pattern [B].
+            groups: devices of each group in rank order; all do the same at once.
+            name: of the algorithm.
+
+        Raises:
+            GraphError: failed links cut a group apart, or its switches cannot add.
+        """
+        key = (pattern, size, groups, name)
+        if key not in self._made:
+            self._made[key] = self._placed(pattern, size, groups, name)
+        return self._made[key]
+
+    def _placed(
+        self, pattern: Pattern, size: Bytes, groups: Sequence[Group], name: str
+    ) -> Traffic:
+        fit = self.fit_of(groups)
+        num_rings = 1
+        if name in _RINGS:
+            rings = [self._rings(self.ordered(group)) for group in groups]
+            num_rings = len(rings[0])
+            groups = [ring for several in rings for ring in several]
+        algorithm, options = TABLE[pattern, name], self.options_of(groups[0])
+        return Traffic.place(
+            self.router,
+            groups,
+            algorithm.rounds(len(groups[0]), size / num_rings, options),
+            latency=self._hop(groups[0]),
+            start=fit.start,
+        )
+
+    def _sent(self, size: Bytes, groups: tuple[Group, ...]) -> Traffic:
+        """Return what messages between two devices each do to the network."""
+        key = ("send", size, groups)
+        if key not in self._made:
+            latency = self.fit_of(groups).transfer
+            rounds = [_one_send(size)]
+            self._made[key] = Traffic.place(
+                self.router, groups, rounds, latency=latency
+            )
+        return self._made[key]
+
+    def fit_of(self, groups: Sequence[Group]) -> LinkFit:
+        """Return the fit of the slowest links that groups need."""
+        spans = any(self._spans_nodes(group) for group in groups)
+        return self.hosts.network if spans else self.hosts.fabric
+
+    def _hop(self, group: Group) -> Seconds:
+        """Return the mean latency of a group's hops around a ring, as on a switch."""
+        nodes = [device // self.hosts.per_node for device in group]
+        pairs = zip(nodes, [*nodes[1:], nodes[0]], strict=True)
+        leaving = sum(one != other for one, other in pairs) / len(nodes)
+        fabric, network = self.hosts.fabric, self.hosts.network
+        return leaving * network.hop + (1 - leaving) * fabric.hop
+
+    def ordered(self, group: Group) -> Group:
+        """Return the devices of a group in the order in which they form a ring.
+
+        Groups over the same nodes have the same order of nodes.
+        """
+        if self.places == "rank" or len(group) < 3:
+            return group
+        nodes = tuple(device // self.hosts.per_node for device in group)
+        if nodes not in self.orders:
+            self.orders[nodes] = order = self._order(group)
+            self._turns[nodes] = tuple(map(group.index, order.hosts))
+        return tuple(group[place] for place in self._turns[nodes])
+
+    def _rings(self, order: Group) -> list[Group]:
+        """Return the rings that share a buffer: one for each adapter that they reach.
+
+        A ring leaves a node by one device and so by one adapter. In each further ring
+        the devices of every node are turned by some places, so that another leaves.
+        """
+        per_node = self.hosts.per_node
+        nodes = [
+            list(devices)
+            for _, devices in groupby(order, lambda device: device // per_node)
+        ]
+        inside = {len(devices) for devices in nodes}
+        reached = min(inside)
+        if len(nodes) == 1 or len(inside) > 1 or reached == 1:
+            return [order]
+        count = max(1, min(self.hosts.adapters, reached))
+        turns = [ring * reached // count for ring in range(count)]
+        return [
+            tuple(d for devices in nodes for d in devices[turn:] + devices[:turn])
+            for turn in turns
+        ]
+
+    def _order(self, group: Group) -> RingOrder:
+        if isinstance(self.places, str):
+            return best_ring_order(self.router, group)
+        per_node = self.hosts.per_node
+        first = self.mesh.first // per_node
+        place = {first + node: place for place, node in enumerate(self.places)}
+        devices = sorted(group, key=lambda device: place[device // per_node])
+        return RingOrder(
+            hosts=tuple(devices),
+            load=ring_load(self.router, devices),
+            given_load=ring_load(self.router, group),
+            is_exact=False,
+        )
+
+    def _spans_nodes(self, group: Group) -> bool:
+        return len({device // self.hosts.per_node for device in group}) > 1
+
+    def options_of(self, group: Group) -> Options:
+        """Return what algorithms need to know of a group's place."""
+        nodes = [device // self.hosts.per_node for device in group]
+        counts = {nodes.count(node) for node in set(nodes)}
+        per_node = counts.pop() if len(counts) == 1 else 1
+        rate = self.hosts.outside if self._spans_nodes(group) else self.hosts.inside
+        grain = max(self._hop(group) * rate, _LEAST_GRAIN)
+        return replace(self.options, per_node=per_node, grain=grain)
+
+
+def _one_send(size: Bytes) -> Round:
+    return Round(np.zeros(1, np.int64), np.ones(1, np.int64), np.full(1, size), 1)

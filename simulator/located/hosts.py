@@ -1,0 +1,42 @@
+"""What a message costs beside its links: the latencies and rates of either end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulator.placement import adapter_rate, link_fit
+from topologies.hardware import Cluster
+from topologies.profile import LinkFit, Profile
+from topologies.units import BytesPerSecond
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosts:
+    """What a message costs beside its links.
+
+    Fields:
+        per_node: devices in a node [1].
+        adapters: of a node [1].
+        fabric, network: latencies inside a node, and between nodes.
+        inside: rate of a device inside its node [B/s].
+        outside: rate of an adapter [B/s].
+    """
+
+    per_node: int
+    adapters: int
+    fabric: LinkFit
+    network: LinkFit
+    inside: BytesPerSecond
+    outside: BytesPerSecond
+
+    @classmethod
+    def of(cls, cluster: Cluster, profile: Profile) -> Hosts:
+        """Return what a profile says of a cluster's links."""
+        return cls(
+            per_node=cluster.devices_per_node,
+            adapters=int(cluster.adapters_per_node),
+            fabric=link_fit(cluster.fabric, profile),
+            network=link_fit(cluster.network, profile),
+            inside=adapter_rate(cluster.fabric, profile),
+            outside=adapter_rate(cluster.network, profile),
+        )

@@ -1,0 +1,79 @@
+"""Jobs that have all their links for themselves: no rates to share, one timer each.
+
+Most messages of a training step meet nobody. Their end is known when they begin; only
+if somebody else comes to one of their links do they become jobs like others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from topologies.graphs.arrays import Floats, Integers
+from topologies.units import Bytes, BytesPerSecond, Count, Ratio, Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoneJob:
+    """A job alone on its links.
+
+    Fields:
+        link: that it crosses.
+        share: of the bytes of its busiest link, on each link [1].
+        size: bytes on its busiest link [B].
+        weight: messages on its busiest link [1].
+        limit: of its rate on the busiest link [B/s].
+        since, end: of its transfer, as long as it is alone [s].
+        done: event that it is over.
+    """
+
+    link: Integers
+    share: Floats
+    size: Bytes
+    weight: Count
+    limit: BytesPerSecond
+    since: Seconds
+    end: Seconds
+    done: Any
+
+    def moved(self, now: Seconds) -> Ratio:
+        """Return which part of its bytes is through [1]."""
+        return (now - self.since) / (self.end - self.since)
+
+
+class LoneJobs:
+    """The lone jobs under way, and which of them each link has."""
+
+    def __init__(self, num_links: int) -> None:
+        self._jobs: dict[int, LoneJob] = {}
+        self._next = 0
+        self._on_link = np.full(num_links, -1)
+
+    def add(self, job: LoneJob) -> int:
+        """Note that a job has its links; return its number."""
+        number, self._next = self._next, self._next + 1
+        self._jobs[number] = job
+        self._on_link[job.link] = number
+        return number
+
+    def take(self, number: int) -> LoneJob | None:
+        """Return a job and forget it; None if somebody has come and it is no more."""
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            self._on_link[job.link] = -1
+        return job
+
+    def met_by(self, links: Integers) -> list[int]:
+        """Return the numbers of the jobs that have some of these links."""
+        if not self._jobs:
+            return []
+        found = np.unique(self._on_link[links])
+        numbers: list[int] = found[found >= 0].tolist()
+        return numbers
+
+    def add_carried(self, total: Floats, now: Seconds) -> None:
+        """Add what each link has carried of them until now [B]."""
+        for job in self._jobs.values():
+            total[job.link] += job.share * job.size * job.moved(now)

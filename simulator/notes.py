@@ -1,0 +1,78 @@
+"""What a person should know about a plan before reading numbers from it."""
+
+# ruff: noqa: PLC0415 - a plan on a switch loads no graphs
+
+from __future__ import annotations
+
+from simulator.plan import Plan
+from simulator.plans.network_records import NetworkSection
+
+_MAX_NODES = 4096  # beyond, routes are not looked at just to say something
+_IDLE_ON_A_SWITCH = ("hop_latency", "routing", "multipath")
+
+
+def topology_notes(plan: Plan) -> list[str]:
+    """Return why the topology of a plan cannot matter, or which keys do nothing."""
+    network = plan.cluster.network
+    if network is None:
+        return []
+    if network.topology == "switch":
+        return _of_switch(plan, network)
+    reason = _reason(plan, network)
+    return [f'the topology "{network.topology}" cannot matter: {reason}'] * bool(reason)
+
+
+def _of_switch(plan: Plan, network: NetworkSection) -> list[str]:
+    set_here = network.model_fields_set
+    keys = [f"cluster.network.{n}" for n in _IDLE_ON_A_SWITCH if n in set_here]
+    if not isinstance(plan.synchronization.ring_order, str):
+        keys.append("synchronization.ring_order")
+    why = 'on a "switch" every pair of nodes has a path of its own'
+    return [f"{key} changes nothing: {why}" for key in keys]
+
+
+def _reason(plan: Plan, network: NetworkSection) -> str:
+    """Return why every topology gives the same; empty if it may not."""
+    cluster = plan.cluster
+    if cluster.nodes == 1:
+        return "the plan has one node, and nothing leaves it"
+    if cluster.background:
+        return ""
+    if cluster.nodes == 2 and network.topology != "file":
+        return "the plan has two nodes, and so one pair that communicates"
+    is_one_ring = (
+        plan.parallelism.pipeline == 1
+        and cluster.devices_per_node % plan.parallelism.tensor == 0
+        and plan.synchronization.algorithm == "ring"
+        and network.hop_latency == 0
+        and network.topology != "rail-optimized"
+        and cluster.nodes <= _MAX_NODES
+    )
+    if is_one_ring and _has_links_of_its_own(plan):
+        return (
+            "all that leaves a node is one ring, and every hop of it has links of "
+            "its own, as on a switch"
+        )
+    return ""
+
+
+def _has_links_of_its_own(plan: Plan) -> bool:
+    """Return whether no two hops of the nodes' ring share a link, nor is one slow."""
+    import numpy as np
+
+    from simulator.plans.wiring import build_wiring, sheet_rates
+    from topologies.graphs.network import CutError
+
+    cluster, order = plan.cluster, plan.synchronization.ring_order
+    assert cluster.network is not None
+    rates = sheet_rates(cluster)
+    wiring = build_wiring(cluster, rates)
+    # What `auto` finds is no worse than the order of ranks.
+    nodes = np.arange(cluster.nodes) if isinstance(order, str) else np.array(order)
+    ends = np.stack([nodes, np.roll(nodes, -1)], 1)
+    try:
+        loads = wiring.routes(ends).loads(1.0, wiring.network.num_links)
+    except CutError:
+        return False
+    width = rates.network * cluster.network.adapters_per_node
+    return bool((loads * width / wiring.bandwidth).max() <= 1 + 1e-9)

@@ -1,0 +1,1 @@
+"""Plans of one collective by itself, as nccl-tests would measure it."""

@@ -1,0 +1,23 @@
+"""What every table of a plan file has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from simulator.plans.fields import MAX_DEVICES
+
+Degree = Annotated[int, Field(ge=1, le=MAX_DEVICES)]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        defer_build=True,
+        allow_inf_nan=False,
+    )
