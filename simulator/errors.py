@@ -5,8 +5,11 @@ RehearsalError                 1   ours, unless one of these:
 ├── UnknownFormat              2   a picture format that nobody draws (`plot/style.py`)
 ├── Infeasible                 3   the plan is valid, but cannot run
 │   └── DeadlockError          3   its schedule can never finish (`engines/graph.py`)
+├── NoNetwork                  2   a drawing of a plan without a graph (`plot`)
 ├── ExpectationFailed          4   a threshold or tolerance does not hold
-└── MissingOptional            5   something that is not installed is needed
+├── MissingOptional            5   something that is not installed is needed
+├── EmulationUnavailable       5   the kernel or its tools cannot emulate a network
+└── EmulationError             1   an emulated network failed (`calibration/emulation`)
 
 A `PlanError` carries every `Fault` that was found, so that a file is mended in one go.
 """

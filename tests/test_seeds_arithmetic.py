@@ -3,7 +3,6 @@
 Catanzaro's slides of 2014 on deep learning on GPU clusters say of a typical Ethernet
 cluster: "synchronize a 1B parameter model = 30 seconds", and "move 1MB of neurons for
 100 images = 0.8 seconds", for every layer; then they show FDR InfiniBand of 56 Gbit/s.
-(shared/seeds/001-catanzaro-2014-deep-learning-on-gpu-clusters.txt)
 
 A parameter is fp32, 4 bytes, and typical Ethernet of 2014 is 1 Gbit/s, which gives
 both of his numbers: 4 GB in 32 s, and 100 MB in 0.8 s. We have the payload of TCP,
