@@ -18,12 +18,13 @@ from topologies.profile import Profile, load_profile
 from topologies.units import Ratio, Seconds
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - a plan, and five options
     plan: Plan | str | PathLike[str],
     *,
     engine: Engine = "event",
     seed: int = 0,
     is_folded: bool = True,
+    is_expanded: bool = False,
     profile: Profile | None = None,
 ) -> Result:
     """Return the prediction of one training step of `plan`.
@@ -32,9 +33,10 @@ def simulate(
         plan: what to train, how to split it and on what; or the file that says so.
         engine: `event` for the discrete-event simulator, `analytical` for the
             longest path.
-        seed: of every random number; nothing here is random yet, so it is only
-            recorded.
+        seed: of every random number, so far those of hashed routes.
         is_folded: simulate one rank for all that do the same.
+        is_expanded: let the event engine send every message of a collective on a
+            graph by itself; slow, and a check of collectives as one job.
         profile: constants to price with; the device's own if left out.
 
     Raises:
@@ -46,7 +48,7 @@ def simulate(
     if not isinstance(plan, Plan):
         plan = Plan.load(plan)
     job = prepare(plan, is_folded=is_folded, profile=profile, seed=seed)
-    spans = run(job, engine)
+    spans = run(job, engine, is_expanded=is_expanded)
     parts, fullest = memory(job)
     fits = parts.total <= job.cluster.device.memory
     step_time = spans.step_time
@@ -73,8 +75,8 @@ def simulate(
     )
 
 
-def run(job: Job, engine: Engine) -> Timeline:
-    """Return the spans of a job under an engine."""
+def run(job: Job, engine: Engine, *, is_expanded: bool = False) -> Timeline:
+    """Return the spans of a job under an engine; see `simulate`."""
     graph = build_graph(job.workload, job.prices)
     if engine == "analytical" or job.located:
         # Before messages share a network, it is sure that the step can end.
@@ -88,7 +90,7 @@ def run(job: Job, engine: Engine) -> Timeline:
     if engine == "event" and job.located:
         from simulator.located.contention import simulate_contended  # noqa: PLC0415 - same
 
-        times = simulate_contended(job, job.located, graph)
+        times = simulate_contended(job, job.located, graph, is_expanded=is_expanded)
     return timeline(job, times)
 
 

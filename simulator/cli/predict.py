@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 @click.option("--sources", is_flag=True, help="Add where the numbers come from.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all noise.")
 @click.option("--replicas", type=click.IntRange(min=1), help="Repeat with new noise.")
+@click.option(
+    "--expand",
+    is_flag=True,
+    help="On a graph, send every message of a collective by itself: a slow check.",
+)
 @click.option("--unfolded", is_flag=True, hidden=True, help="Simulate every rank.")
 def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     plan: str,
@@ -51,6 +56,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     sources: bool,
     seed: int,
     replicas: int | None,
+    expand: bool,
     unfolded: bool,
 ) -> None:
     """Predict one plan and print a report (what `simulate PLAN.toml` does)."""
@@ -75,7 +81,13 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     from simulator.progress import Heartbeat
 
     with Heartbeat("predicting"):
-        result = simulate(loaded, engine=engine, seed=seed, is_folded=not unfolded)
+        result = simulate(
+            loaded,
+            engine=engine,
+            seed=seed,
+            is_folded=not unfolded,
+            is_expanded=expand,
+        )
     values = {**result.to_json(), "notes": notes}
     texts = {}
     if explain:

@@ -23,8 +23,13 @@ from topologies.graphs.arrays import Floats
 class Sendable(Protocol):
     """What a message does to the network: `simulator.network.Traffic`."""
 
-    def run(self, network: FluidNetwork) -> Any:
-        """Send it, and return the event that it has arrived."""
+    def run(self, network: FluidNetwork, *, expanded: bool = False) -> Any:
+        """Send it, and return the event that it has arrived.
+
+        Args:
+            network: that carries it.
+            expanded: message by message in any case.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

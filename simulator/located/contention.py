@@ -6,12 +6,14 @@ Loaded only for plans that name a graph and are run with the event engine.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from simulator.engines.graph import Graph, Times, build_graph
-from simulator.engines.shared import Source, Tenant, simulate_shared
+from simulator.engines.shared import Sendable, Source, Tenant, simulate_shared
 from simulator.errors import Infeasible
 from simulator.job import Job, prepare
 from simulator.located.locate import Located, Place
+from simulator.network import FluidNetwork
 from simulator.network.background import pulses, stream
 from simulator.network.router import Router
 from simulator.network.traffic import Traffic
@@ -22,22 +24,27 @@ from topologies.machine import Machine
 from topologies.units import Seconds
 
 
-def simulate_contended(job: Job, located: Located, graph: Graph) -> Times:
+def simulate_contended(
+    job: Job, located: Located, graph: Graph, *, is_expanded: bool = False
+) -> Times:
     """Return ready and end times of a job's ops on the network that it shares.
 
     Args:
         job: priced, with its messages on a network.
         located: those messages.
         graph: of its ops; they can run to their end.
+        is_expanded: send every message of its collectives by itself.
 
     Raises:
         Infeasible: failed links cut the way of a flow, or of another job.
     """
     background = job.plan.cluster.background
     per_node = job.cluster.devices_per_node
-    return _among(
-        _tenant(job, located, graph), background, located.carrier.router, per_node
-    )
+    tenant = _tenant(job, located, graph)
+    if is_expanded:
+        sent = {index: _Expanded(each) for index, each in tenant.sent.items()}
+        tenant = Tenant(graph, sent)
+    return _among(tenant, background, located.carrier.router, per_node)
 
 
 def simulate_row(
@@ -71,6 +78,16 @@ def simulate_row(
     )
     tenant = Tenant(graph, dict(enumerate(row)))
     return _among(tenant, background, router, per_node).end
+
+
+class _Expanded(NamedTuple):
+    """Traffic of which every message is sent by itself."""
+
+    traffic: Sendable
+
+    def run(self, network: FluidNetwork, *, expanded: bool = True) -> Any:
+        """Send it, and return the event that it has arrived."""
+        return self.traffic.run(network, expanded=expanded)
 
 
 def _among(
