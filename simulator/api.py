@@ -68,7 +68,7 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
         breakdown=breakdown(spans),
         ledger=ledger(job.workload, mesh.tensor, mesh.data),
         interval_s=interval(job, step_time),
-        is_interval_measured=job.model.family in job.profile.families,
+        is_interval_measured=is_like_measured(job),
         provenance=provenance(plan, job, seed),
         job=job,
         timeline=spans,
@@ -97,14 +97,27 @@ def run(job: Job, engine: Engine, *, is_expanded: bool = False) -> Timeline:
 def interval(job: Job, step_time: Seconds) -> tuple[Seconds, Seconds]:
     """Return where the measured step time would lie in nine of ten cases [s].
 
-    From errors on rows that the profile's fit did not see, if they are of the same
-    family of networks; else the wider of those and of what is assumed in general.
+    From errors on rows that the profile's fit did not see, if they are of such plans;
+    else the wider of those and of what is assumed in general.
     """
     low, high = job.profile.error_low, job.profile.error_high
-    if job.model.family not in job.profile.families:
+    if not is_like_measured(job):
         general = load_profile("generic")
         low, high = min(low, general.error_low), max(high, general.error_high)
     return (1 + low) * step_time, (1 + high) * step_time
+
+
+def is_like_measured(job: Job) -> bool:
+    """Return whether the profile's errors are those of such plans.
+
+    Of the same family of networks, on links that the profile knows, and on a switch:
+    no measured row shared its links.
+    """
+    cluster, known = job.cluster, job.profile.links
+    is_inside = cluster.devices_per_node == 1 or cluster.fabric.name in known
+    is_between = cluster.num_nodes == 1 or cluster.network.name in known
+    is_known = is_inside and is_between and job.located is None
+    return is_known and job.model.family in job.profile.families
 
 
 def model_flop_utilization(job: Job, step_time: float) -> Ratio:

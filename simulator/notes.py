@@ -11,6 +11,15 @@ _MAX_NODES = 4096  # beyond, routes are not looked at just to say something
 _IDLE_ON_A_SWITCH = ("hop_latency", "routing", "multipath")
 
 
+def engine_notes(plan: Plan, engine: str) -> list[str]:
+    """Return what an engine leaves out of a plan."""
+    if engine == "analytical" and plan.cluster.background:
+        return [
+            "the analytical engine prices messages alone: cross traffic is left out"
+        ]
+    return []
+
+
 def topology_notes(plan: Plan) -> list[str]:
     """Return why the topology of a plan cannot matter, or which keys do nothing."""
     network = plan.cluster.network

@@ -164,7 +164,7 @@ def _trust(result: Result) -> str:
     profile = result.job.profile
     if not result.is_interval_measured:
         family = result.job.model.family
-        measured = f"no {family} network was measured on this device"
+        measured = f"no {family} network was measured on this device and these links"
     else:
         measured = "the interval is that of rows outside the fit"
     return (

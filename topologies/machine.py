@@ -94,8 +94,8 @@ class Machine:
 
     @property
     def figures(self) -> Figures:
-        """Figures of the network between the nodes."""
-        return figures(self.wiring.network)
+        """Figures of the network between the nodes, without its failed links."""
+        return figures(self.wiring.network, self.wiring.failed)
 
     def link_name(self, link: int) -> str:
         """Return `from → to`, with the number of the node for links inside one."""

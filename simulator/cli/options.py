@@ -56,16 +56,10 @@ def plan_options(function: _Function) -> _Function:
     return function
 
 
-def load(path: str, changes: Sequence[str]) -> Plan:
-    """Return the plan of training in a file, with the changes of `--set`."""
-    from simulator.plan import Plan
-
-    return Plan.load(path, changes)
-
-
 def load_any(path: str, changes: Sequence[str]) -> Plan | CollectivePlan:
-    """Return the plan in a file: of training, or of one collective."""
+    """Return the plan in a file, with `--set`: of training, or of one collective."""
     from simulator.errors import PlanError
+    from simulator.plan import Plan
     from simulator.plans.reading import read_mapping
 
     try:
@@ -73,7 +67,7 @@ def load_any(path: str, changes: Sequence[str]) -> Plan | CollectivePlan:
     except PlanError:  # which loading it says as well
         content = {}
     if "collective" not in content:
-        return load(path, changes)
+        return Plan.load(path, changes)
     from simulator.one_collective.plan import CollectivePlan
 
     return CollectivePlan.load(path, changes)

@@ -16,7 +16,7 @@ from simulator.cli.options import (
     debug_option,
     engine_option,
     json_option,
-    load,
+    load_any,
     print_json,
     set_option,
     writing,
@@ -24,6 +24,7 @@ from simulator.cli.options import (
 from simulator.errors import Fault, Infeasible, PlanError
 
 if TYPE_CHECKING:
+    from simulator.plan import Plan
     from simulator.result import Engine
     from simulator.scaling import Scaling, Study
 
@@ -58,7 +59,7 @@ def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     Several plans share one table, and a picture with a row of panels for each.
     """
-    values, loaded = _ranges(over), [load(plan, changes) for plan in plans]
+    values, loaded = _ranges(over), [_load(plan, changes) for plan in plans]
     check_picture(plot)
     from simulator.scaling import scale as scaled
     from simulator.scaling import study
@@ -84,6 +85,21 @@ def scale(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise KeyboardInterrupt
     if not any(point.is_feasible for point in points):
         raise Infeasible("no point of the table can run")
+
+
+def _load(path: str, changes: Sequence[str]) -> Plan:
+    """Return the plan of training in a file, and refuse one of one collective."""
+    from simulator.plan import Plan
+    from simulator.plans.files import read_text
+    from simulator.plans.reading import located
+
+    loaded = load_any(path, changes)
+    if not isinstance(loaded, Plan):
+        problem = "is of a plan of one collective"
+        remedy = "`simulate scale` takes plans of training"
+        fault = Fault("collective", problem, remedy)
+        raise PlanError(located([fault], read_text(path)), path)
+    return loaded
 
 
 def _ranges(over: Sequence[str]) -> dict[str, list[Any]]:

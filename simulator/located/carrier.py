@@ -36,7 +36,8 @@ _TRIED = (
     *("ring", "tree", "double-binary-tree", "recursive-doubling"),
     *("halving-doubling", "hierarchical"),
 )
-_RINGS = frozenset({"ring", "bidirectional-ring", "multi-ring"})
+_RINGS = frozenset({"ring", "bidirectional-ring"})
+_IN_ORDER = frozenset({"multi-ring", "hierarchical"})
 _LEAST_GRAIN: Bytes = 1.0  # of pieces in a pipeline, on links without latency
 
 
@@ -153,6 +154,8 @@ class Carrier:
             rings = [self._rings(self.ordered(group)) for group in groups]
             num_rings = len(rings[0])
             groups = [ring for several in rings for ring in several]
+        elif name in _IN_ORDER:
+            groups = [self.ordered(group) for group in groups]
         algorithm, options = TABLE[pattern, name], self.options_of(groups[0])
         return Traffic.place(
             self.router,

@@ -8,6 +8,8 @@ Limits: bytes are those of the step itself, without what others send over the li
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from simulator.located.carrier import Carrier
 from simulator.located.locate import Located
 from simulator.network import RingOrder, Router, Traffic
+from simulator.plans.network_records import BackgroundSection
 from simulator.result import Result
 from topologies.graphs.arrays import Floats
 from topologies.units import Bytes, Ratio, Seconds, format_quantity
@@ -107,7 +110,26 @@ def network_text(result: Result) -> str:
     """Return what a report says of the network."""
     carrier = _located(result).carrier
     lines = network_lines(carrier, _approximate(carrier), busiest(result, 3), "step")
+    others = [_others(one) for one in result.job.plan.cluster.background]
+    if others:
+        lines = chain(lines, [f"  beside it, not counted: {'; '.join(others)}"])
     return "\n".join(f"  {line}" for line in lines)
+
+
+def _others(section: BackgroundSection) -> str:
+    """Return cross traffic in words."""
+    if section.plan is not None:
+        return f"{Path(section.plan).name} from node {section.first_node or 0} on"
+    ends = f"node {section.from_} → node {section.to}"
+    if section.rate is not None:
+        return f"{ends} at {format_quantity(section.rate, 'B/s')}"
+    assert section.size is not None
+    assert section.period is not None
+    size, period = (
+        format_quantity(section.size, "B"),
+        format_quantity(section.period, "s"),
+    )
+    return f"{ends}, {size} every {period}"
 
 
 def approximation(what: str, traffic: Traffic) -> str:
@@ -137,6 +159,8 @@ def network_lines(
         first, *others = router.describe().splitlines()
         yield f"network: {first}"
         yield from (f"  {line}" for line in others)
+    else:
+        yield f"network: {router.num_endpoints:,} devices"
     orders = list(carrier.orders.values())
     if orders:
         yield f"  ring order {_shown(orders[0].hosts)}{_gain(orders[0])}"

@@ -30,7 +30,7 @@ from simulator.located.use import (
 )
 from simulator.network import Traffic
 from simulator.one_collective.plan import CollectivePlan
-from simulator.one_collective.result import CollectivePart
+from simulator.one_collective.result import CollectivePart, alone
 from simulator.plans.collective_checks import options_of, parts
 from topologies.graphs import CutError, GraphError
 from topologies.graphs.arrays import Floats
@@ -113,6 +113,12 @@ def run(
         Infeasible: failed links cut the ranks apart, or switches cannot add.
     """
     carrier = _carrier(plan, profile, seed)
+    carried = np.zeros(len(carrier.router.bandwidth))
+    if plan.num_ranks == 1:
+        network = CollectiveNetwork(
+            carrier=carrier, link_bytes=carried, approximate=(), left_out=()
+        )
+        return alone(plan, profile), network
     calls, ranks = plan.collective.calls, tuple(range(plan.num_ranks))
     size = plan.collective.size / calls
     ways = [
@@ -134,7 +140,6 @@ def run(
         )
         for way, time in zip(ways, times, strict=True)
     )
-    carried = np.zeros(len(carrier.router.bandwidth))
     for way in ways:
         carried += calls * way.traffic.bytes_on_links()
     approximate = (
@@ -201,8 +206,6 @@ def _fastest(  # noqa: PLR0913, PLR0917 - what runs, where, and what is offered
 def _times(plan: CollectivePlan, carrier: Carrier, row: list[Traffic]) -> list[Seconds]:
     """Return how long each part takes, all its calls together [s]."""
     calls, background = plan.collective.calls, plan.cluster.background
-    if plan.num_ranks == 1:
-        return [0.0] * len(row)
     if not background:
         return [calls * traffic.isolated_time() for traffic in row]
     from simulator.located.contention import simulate_row  # noqa: PLC0415 - SimPy

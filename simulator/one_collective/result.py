@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.choice import Allowed, choose
+from simulator.choice import Allowed, candidates, choose
 from simulator.collectives.algorithm import Pattern
 from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
@@ -146,12 +146,38 @@ def predict_collective(
 
         ran, network = run(plan, profile, seed)
         return CollectiveResult(plan=plan, profile=profile, parts=ran, network=network)
+    if plan.num_ranks == 1:
+        return CollectiveResult(plan=plan, profile=profile, parts=alone(plan, profile))
     options = options_of(plan.collective, plan.cluster)
     found = (
         _part(plan, profile, pattern, algorithm, options)
         for pattern, algorithm in parts(plan.collective)
     )
     return CollectiveResult(plan=plan, profile=profile, parts=tuple(found))
+
+
+def alone(plan: CollectivePlan, profile: Profile) -> tuple[CollectivePart, ...]:
+    """Return the parts of a collective of one rank, which has nobody to send to.
+
+    Args:
+        plan: what runs, on one rank.
+        profile: that names the algorithms on offer.
+    """
+    options = options_of(plan.collective, plan.cluster)
+    found = []
+    for pattern, algorithm in parts(plan.collective):
+        rows = candidates(pattern, algorithm, profile.algorithms)
+        possible = [row for row in rows if not row.allows(1, options)]
+        part = CollectivePart(
+            pattern=pattern,
+            algorithm=(possible or rows)[0].name,
+            protocol=plan.collective.protocol or "simple",
+            time_s=0.0,
+            steps=0,
+            wire_bytes=0.0,
+        )
+        found.append(part)
+    return tuple(found)
 
 
 def _part(
@@ -177,7 +203,7 @@ def _part(
         pattern=pattern,
         algorithm=chosen.algorithm,
         protocol=chosen.protocol,
-        time_s=calls * chosen.time if ranks > 1 else 0.0,
+        time_s=calls * chosen.time,
         steps=calls * chosen.steps,
         wire_bytes=calls * row.wire_bytes(size, ranks, options),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from simulator.errors import Fault, PlanError
 from simulator.plans.fields import shown
 from simulator.plans.network_records import BackgroundSection, ClusterSection
+from topologies.units import Seconds, format_quantity
 
 if TYPE_CHECKING:
     from simulator.plan import Plan
@@ -25,6 +26,9 @@ _FLOW = {
     "size": "size",
     "period": "period",
 }
+# Shorter ones cost events without end, for what a steady flow does as well.
+_LEAST_PERIOD: Seconds = 10e-6
+_NO_ROOM = "a larger network, or fewer nodes"
 _PAIR = {"size": "1 GB", "period": "100 ms"}
 
 
@@ -46,6 +50,7 @@ def background_faults(cluster: ClusterSection, num_nodes: int) -> Iterator[Fault
         remedy = 'write topology = "star" in [cluster.network]'
         yield Fault(_TABLE, problem, remedy, involves=("cluster.network.topology",))
         return
+    taken = dict.fromkeys(range(cluster.nodes), "this plan's own")
     for number, traffic in enumerate(cluster.background):
         key = f"{_TABLE}[{number}]"
         faults = list(_form_faults(key, traffic))
@@ -55,7 +60,7 @@ def background_faults(cluster: ClusterSection, num_nodes: int) -> Iterator[Fault
         if traffic.plan is None:
             yield from _flow_faults(key, traffic, num_nodes)
         else:
-            yield from _job_faults(key, traffic, cluster, num_nodes)
+            yield from _job_faults(key, traffic, cluster, num_nodes, taken)
 
 
 def _form_faults(key: str, traffic: BackgroundSection) -> Iterator[Fault]:
@@ -102,30 +107,73 @@ def _flow_faults(
     if traffic.from_ == traffic.to:
         problem = f"node {traffic.from_} sends to itself, over no link"
         yield Fault(f"{key}.to", problem, "name another node")
+    if traffic.size and traffic.period and traffic.period < _LEAST_PERIOD:
+        rate = format_quantity(traffic.size / traffic.period, "B/s")
+        yield Fault(f"{key}.period", "as good as a steady flow", f'rate = "{rate}"')
 
 
 def _job_faults(
-    key: str, traffic: BackgroundSection, cluster: ClusterSection, num_nodes: int
+    key: str,
+    traffic: BackgroundSection,
+    cluster: ClusterSection,
+    num_nodes: int,
+    taken: dict[int, str],
 ) -> Iterator[Fault]:
-    key = f"{key}.plan"
+    """Yield what is wrong with another job, and take its nodes.
+
+    Args:
+        key: of its table.
+        traffic: that it makes.
+        cluster: the plan's hardware.
+        num_nodes: hosts of the network [1].
+        taken: nodes that are in use, and whose they are.
+    """
+    key, place = f"{key}.plan", f"{key}.first_node"
+    name = shown(Path(str(traffic.plan)).name)
     try:
         other = other_job(traffic)
     except PlanError as error:
         first = error.faults[0]
-        name = shown(Path(str(traffic.plan)).name)
         problem = f"{name}: {first.key}: {first.problem}"
         yield Fault(key, problem, first.remedy)
         return
-    begin, nodes = traffic.first_node or 0, other.cluster.nodes
-    if begin + nodes > num_nodes:
+    begin, nodes = traffic.first_node, other.cluster.nodes
+    used = range(begin or 0, (begin or 0) + nodes)
+    if begin is None:
+        yield Fault(place, "is missing", _room(nodes, num_nodes, taken, "add "))
+    elif used.stop > num_nodes:
         problem = f"{begin} + {nodes} nodes = {begin + nodes}, the network has"
         problem = f"{problem} {num_nodes} hosts"
-        involves = (key.replace(".plan", ".first_node"),)
-        yield Fault(key, problem, "a larger network, or fewer nodes", involves=involves)
+        yield Fault(key, problem, _NO_ROOM, involves=(place,))
+    elif problem := _overlap(used, taken):
+        remedy = _room(nodes, num_nodes, taken)
+        yield Fault(place, problem, remedy, involves=(key, "cluster.nodes"))
+    else:
+        taken.update(dict.fromkeys(used, f"those of {name}"))
     inside, here = other.cluster.devices_per_node, cluster.devices_per_node
     if inside != here:
         problem = f"has {inside} devices in a node, and the nodes here have {here}"
         yield Fault(key, problem, "nodes of one network are equal")
+
+
+def _overlap(used: range, taken: dict[int, str]) -> str:
+    """Return which nodes are in use already, and whose the first of them is; or ""."""
+    both = [node for node in used if node in taken]
+    if not both:
+        return ""
+    owner = taken[both[0]]
+    last = max(node for node in both if taken[node] == owner)
+    if last == both[0]:
+        return f"node {last} is {owner.replace('those', 'one')}"
+    return f"nodes {both[0]}-{last} are {owner}"
+
+
+def _room(nodes: int, num_nodes: int, taken: dict[int, str], verb: str = "") -> str:
+    """Return the first place with so many free nodes in a row, as a remedy."""
+    for begin in range(num_nodes - nodes + 1):
+        if not any(node in taken for node in range(begin, begin + nodes)):
+            return f"{verb}first_node = {begin}"
+    return _NO_ROOM
 
 
 def other_job(traffic: BackgroundSection) -> Plan:

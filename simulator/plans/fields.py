@@ -126,10 +126,12 @@ class Quantity:
     Fields:
         unit: s, B, B/s or 1.
         is_positive: whether zero is refused.
+        at_most: the largest that is taken, with its unit; empty for any.
     """
 
     unit: str
     is_positive: bool = True
+    at_most: str = ""
 
     def parse(self, text: object) -> float:
         """Return the SI value of `text`, such as '25 MB'."""
@@ -137,6 +139,8 @@ class Quantity:
         value = _parse(text, self.unit, example)
         if self.is_positive and value == 0:
             raise refusal(f"must be above zero, got {text!r}", f'such as "{example}"')
+        if self.at_most and value > parse_quantity(self.at_most, self.unit):
+            raise refusal(f"must be at most {self.at_most}, got {text!r}")
         return value
 
     def write(self, value: float) -> str:

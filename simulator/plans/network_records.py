@@ -141,7 +141,8 @@ class NetworkSection(Section):
     file: str | None = Field(
         default=None,
         description="Graph in a .json (NetworkX node-link) or .graphml file, relative"
-        " to the plan's folder (file).",
+        " to the plan's folder (file). A node may say kind, host or switch; an edge,"
+        " bandwidth and latency, as text with a unit.",
     )
     failed: Annotated[tuple[Annotated[Cable, Ends()], ...], Field(strict=False)] = (
         Field(
@@ -213,7 +214,7 @@ class BackgroundSection(Section):
         default=None, description="Of a message that is sent again and again."
     )
     period: Annotated[float | None, Quantity("s")] = Field(
-        default=None, description="From one message to the next."
+        default=None, description="From one message to the next, at least 10 us."
     )
     plan: str | None = Field(
         default=None,
@@ -221,7 +222,7 @@ class BackgroundSection(Section):
     )
     first_node: Annotated[int, Field(ge=0, le=MAX_DEVICES)] | None = Field(
         default=None,
-        description="Node of this network where the other job's nodes begin, from 0.",
+        description="First of the other job's nodes, from 0; all of them free.",
         json_schema_extra=_without_default,
     )
 

@@ -32,18 +32,21 @@ class Kind(NamedTuple):
     Fields:
         required: tables that it needs.
         foreign: tables of the other sort, which it cannot have.
-        remedy: against a foreign table.
+        remedy: against a foreign table beside its own.
+        wanted: what to say where all tables are foreign.
     """
 
     required: tuple[str, ...]
     foreign: tuple[str, ...]
     remedy: str
+    wanted: str
 
 
 TRAINING = Kind(
     ("model", "batch", "cluster"),
     ("collective",),
     "a plan of training takes none; take it out, or [model] and [batch]",
+    "here a plan of training is needed, not of one collective",
 )
 COLLECTIVE = Kind(
     ("collective", "cluster"),
@@ -52,6 +55,7 @@ COLLECTIVE = Kind(
         *("stage_times", "expect"),
     ),
     "a plan of one collective takes none; take it out, or [collective]",
+    "here a plan of one collective is needed, not of training",
 )
 
 
@@ -132,9 +136,9 @@ def read_sections(
                 problem = f"takes text, got {shown(value)}"
                 faults.append(Fault(name, problem, "write it in quotes"))
         elif name in kind.foreign:
-            faults.append(
-                Fault(name, "is a table of another kind of plan", kind.remedy)
-            )
+            own = set(kind.required) - {"cluster"}
+            remedy = kind.remedy if own & content.keys() else kind.wanted
+            faults.append(Fault(name, "is a table of another kind of plan", remedy))
         elif name in keys_in(""):
             faults += _read_section(name, value, found)
         else:

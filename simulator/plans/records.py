@@ -346,7 +346,7 @@ class CollectiveSection(Section):
         " by ' + '.",
         examples=["all-reduce", "reduce + broadcast"],
     )
-    size: Annotated[float, Quantity("B")] = Field(
+    size: Annotated[float, Quantity("B", at_most="1 EiB")] = Field(
         description="Message in NCCL's convention: the buffer of a rank; of an"
         " all-gather the whole output, of a reduce-scatter the whole input."
     )

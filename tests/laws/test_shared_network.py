@@ -19,6 +19,7 @@ from simulator.engines.shared import Tenant, simulate_shared
 from simulator.lowering.formats import NORM_BYTES
 from simulator.network import Traffic
 from simulator.network.background import pulses, stream
+from simulator.plans.network_records import BackgroundSection
 from tests.laws.small_plans import meshes, networked
 from topologies.graphs import build
 from topologies.graphs.wiring import Wiring
@@ -270,6 +271,13 @@ def job_file(tmp_path):
     return write
 
 
+def overlapping(given_plan, job):
+    """Let another job begin on nodes of the plan, past the check that it does not."""
+    section = BackgroundSection.model_validate(job)
+    cluster = given_plan.cluster.model_copy(update={"background": (section,)})
+    return given_plan.model_copy(update={"cluster": cluster})
+
+
 def leaves(number, **keys):
     sizes = {"leaves": number, "hosts_per_leaf": 4, "spines": 1}
     return {"network": sizes | {"oversubscription": 4} | keys}
@@ -288,9 +296,8 @@ def test_a_job_begins_at_a_node_and_not_at_a_device(job_file):
     alone = step(networked("leaf-spine", **two, **leaves(2)), "event")
     shared = networked("leaf-spine", **two, **leaves(2), background=[other])
     assert step(shared, "event") == pytest.approx(alone, rel=ROUNDING)
-    near = networked(
-        "leaf-spine", **two, **leaves(2), background=[other | {"first_node": 1}]
-    )
+    alone_plan = networked("leaf-spine", **two, **leaves(2))
+    near = overlapping(alone_plan, other | {"first_node": 1})
     assert step(near, "event") > alone * (1 + ROUNDING)
 
 
@@ -310,7 +317,7 @@ def test_a_job_and_its_twin_on_one_ring_have_half_of_each_link(job_file):
     """They begin together and so send together: the bytes take twice as long."""
     alone = simulate(networked("ring", **LARGE))
     twin = job_file(networked("star", **LARGE), 0)
-    shared = step(networked("ring", **LARGE, background=[twin]), "event")
+    shared = step(overlapping(networked("ring", **LARGE), twin), "event")
     expected = alone.step_time_s + ring_transfer(alone)
     assert shared == pytest.approx(expected, rel=ROUNDING)
 
@@ -320,7 +327,7 @@ def test_a_job_goes_on_for_as_long_as_the_step_lasts(job_file):
     long = {"hidden": 512, "data": 4, "microbatches": 8}
     short = job_file(networked("star", hidden=256, data=4, microbatches=1), 0)
     alone = step(networked("ring", **long), "event")
-    once = step(networked("ring", **long, background=[short]), "event")
+    once = step(overlapping(networked("ring", **long), short), "event")
     assert once > alone * (1 + ROUNDING)
 
 

@@ -174,7 +174,7 @@ CUT = [["host 0", "host 1"], ["host 2", "host 3"]]
 
 
 def test_a_cut_network_is_infeasible_and_the_error_says_who_is_apart():
-    with pytest.raises(Infeasible, match=r"cut by 4 failed links.*host 0.*host 1"):
+    with pytest.raises(Infeasible, match=r"cut by 2 failed cables.*host 0.*host 1"):
         simulate(networked("ring", **LARGE, network={"failed": CUT}))
 
 

@@ -137,6 +137,8 @@ def test_one_rank_sends_nothing():
     result = predicted("ring", ranks=1)
     assert (result.time_s, result.algbw, result.network.link_bytes.sum()) == (0, 0, 0)
     assert collective_report(result)
+    trees = predicted("ring", ranks=1, algorithm="double-binary-tree")
+    assert trees.parts[0].time_s == 0
 
 
 def test_switches_that_are_not_there_cannot_add_and_auto_does_not_ask_them():
@@ -148,7 +150,7 @@ def test_switches_that_are_not_there_cannot_add_and_auto_does_not_ask_them():
 
 def test_a_cut_network_is_infeasible():
     cut = [["host 0", "host 1"], ["host 2", "host 3"]]
-    with pytest.raises(Infeasible, match="cut by 4 failed links"):
+    with pytest.raises(Infeasible, match="cut by 2 failed cables"):
         predicted("ring", changes={"cluster.network.failed": cut}.items())
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from simulator.cli import main
+from simulator.collectives.table import TABLE
 from simulator.errors import PlanError
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import (
@@ -64,6 +66,16 @@ def test_one_rank_sends_nothing(plan):
     assert (result.time_s, result.algbw) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize(("pattern", "algorithm"), TABLE)
+def test_one_device_takes_no_time_by_any_algorithm(plan, pattern, algorithm):
+    """A device alone has no link, so no product of latency and bandwidth."""
+    one = {"cluster.devices_per_node": 1, "collective.pattern": pattern}
+    for name in (algorithm, "auto"):
+        result = predict_collective(plan.replace(one | {"collective.algorithm": name}))
+        assert (result.time_s, result.parts[0].wire_bytes) == (0.0, 0.0)
+    assert result.parts[0].pattern == pattern
+
+
 def test_servers_share_what_workers_push(plan):
     def port_time(servers):
         changes = {"collective.pattern": "push", "collective.servers": servers}
@@ -97,6 +109,7 @@ def test_numbers_are_json(plan):
         ("collective.algorithm=ring + ring", "names 2 for 1 patterns"),
         ("collective.ranks=9", "9 ranks on 8 devices"),
         ("collective.size=64", "takes text with a unit"),
+        ("collective.size=1e30 EB", "must be at most 1 EiB, got '1e30 EB'"),
         ("collective.sise=64 MB", "did you mean 'size'"),
         ("collective.protocol=ll", "nvlink-3 has no 'll' in this profile"),
         ("cluster.profile=a101", "did you mean 'a100'"),
@@ -120,6 +133,23 @@ def test_a_plan_of_training_takes_no_collective():
         Plan.load(PATH)
     (fault,) = error.value.faults
     assert (fault.key, fault.line) == ("collective", 5)
+
+
+def test_a_collective_is_no_job_in_the_background():
+    other = {"plan": str(PATH), "first_node": 0}
+    network = {"topology": "star", "link": "infiniband-hdr"}
+    changes = {"nodes": 2, "network": network, "background": [other]}
+    with pytest.raises(PlanError, match="here a plan of training is needed"):
+        CollectivePlan.load(PATH).replace(
+            {f"cluster.{key}": value for key, value in changes.items()}
+        )
+
+
+def test_scale_takes_plans_of_training(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["scale", str(PATH), "--over", "cluster.nodes=1,2"])
+    assert end.value.code
+    assert "`simulate scale` takes plans of training" in capsys.readouterr().err
 
 
 def test_a_protocol_that_does_not_serve_an_algorithm_is_a_fault():

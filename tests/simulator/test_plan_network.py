@@ -284,6 +284,48 @@ def test_another_job_is_a_plan_beside_the_plan(tmp_path):
         Plan.load(path, [f"cluster.background=[{{plan='{other}', first_node=13}}]"])
 
 
+def jobs(folder, *first_nodes, nodes=16):
+    """A plan of 8 nodes on a fat tree of 16, beside jobs of 2 nodes."""
+    other = written(folder, small(2), "other.toml")
+    mapping = small(nodes // 2, topology="fat-tree", k=4)
+    mapping["cluster"]["background"] = [
+        {"plan": str(other)} | ({} if node is None else {"first_node": node})
+        for node in first_nodes
+    ]
+    return mapping
+
+
+@pytest.mark.parametrize(
+    ("first_nodes", "message"),
+    [
+        ([6], r"nodes 6-7 are this plan's own; first_node = 8"),
+        ([7], r"node 7 is this plan's own; first_node = 8"),
+        ([None], r"first_node: is missing; add first_node = 8"),
+        ([8, 9], r"node 9 is one of 'other.toml'; first_node = 10"),
+        ([8, 10, 10], r"nodes 10-11 are those of 'other.toml'; first_node = 12"),
+    ],
+)
+def test_jobs_do_not_sit_on_the_same_nodes(tmp_path, first_nodes, message):
+    with pytest.raises(PlanError, match=message):
+        Plan.from_mapping(jobs(tmp_path, *first_nodes))
+
+
+def test_where_no_nodes_are_free_another_job_needs_a_larger_network(tmp_path):
+    with pytest.raises(PlanError, match=r"is missing; a larger network"):
+        Plan.from_mapping(jobs(tmp_path, None, nodes=32))
+
+
+def test_pulses_closer_than_anything_is_timed_are_a_steady_flow():
+    mapping = small(4, topology="ring")
+    pulse = {"from": 0, "to": 1, "size": "1 MB", "period": "10 us"}
+    mapping["cluster"]["background"] = [pulse]
+    assert Plan.from_mapping(mapping)
+    mapping["cluster"]["background"] = [pulse | {"period": "1 us"}]
+    message = r'period: as good as a steady flow; rate = "1.00 TB/s"'
+    with pytest.raises(PlanError, match=message):
+        Plan.from_mapping(mapping)
+
+
 # -- orders ----------------------------------------------------------------------------
 
 

@@ -50,6 +50,7 @@ ARITHMETIC = {
     "background-of-a-faulty-plan",
     "background-on-a-switch",
     "background-on-one-node",
+    "background-overlaps",
     "background-too-large",
     "background-without-end",
     "cable-that-is-none",

@@ -155,6 +155,14 @@ def test_figures_and_text_are_those_of_the_network():
     ]
 
 
+def test_figures_are_of_a_network_without_its_failed_links():
+    machine = machine_of(graph=("ring", {"hosts": 4}))
+    failed = Wiring(network=machine.wiring.network, failed=(0, 1))
+    broken = Machine(wiring=failed, node=machine.node)
+    assert (machine.figures.diameter, broken.figures.diameter) == (2, 3)
+    assert broken.describe().endswith(failed.describe())
+
+
 def test_fewer_nodes_than_hosts_may_be_used():
     machine = machine_of(graph=GRAPHS[2], num_nodes=5)
     assert machine.num_endpoints == 40

@@ -72,9 +72,16 @@ def cut_bandwidth(network: Network, half: Sequence[int]) -> BytesPerSecond:
     if network.num_switches == 0:
         return _across(network, inside)
     there = _across_least(network, inside)
-    if np.array_equal(network.bandwidth[::2], network.bandwidth[1::2]):
+    if _is_symmetric(network):
         return there
     return min(there, _across_least(network, ~inside))
+
+
+def _is_symmetric(network: Network) -> bool:
+    """Return whether links are in pairs that lead there and back at one rate."""
+    rate, source, target = network.bandwidth, network.source, network.target
+    is_same_rate = np.array_equal(rate[::2], rate[1::2])
+    return is_same_rate and np.array_equal(source[::2], target[1::2])
 
 
 def _across(network: Network, inside: Booleans) -> BytesPerSecond:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,12 +38,17 @@ class Figures:
     oversubscription: Ratio | None
 
 
-def figures(network: Network) -> Figures:
+def figures(network: Network, failed: Iterable[int] = ()) -> Figures:
     """Return the figures of a network.
+
+    Args:
+        network: nodes and links.
+        failed: links that carry nothing; the figures are of what is left.
 
     Raises:
         CutError: some hosts cannot reach each other.
     """
+    network = _without(network, failed)
     diameter, mean = _path_lengths(network)
     cut = bisection(network)
     return Figures(
@@ -60,7 +66,8 @@ def figures(network: Network) -> Figures:
 def oversubscription(network: Network) -> Ratio | None:
     """Return downlink ÷ uplink, multiplied over the tiers that have uplinks.
 
-    Of each tier the switch with the worst ratio counts. None without tiers.
+    Of each tier the switch with the worst ratio counts. An uplink to a switch from
+    where nothing goes further up is none. None without tiers.
 
     Source: derived above; a pod's hosts share the pod's uplinks in this ratio.
     """
@@ -69,17 +76,34 @@ def oversubscription(network: Network) -> Ratio | None:
     levels = np.array(network.levels)
     climbs = levels[network.target] > levels[network.source]
     num_nodes = network.num_nodes
-    up = np.bincount(
-        network.source[climbs], network.bandwidth[climbs], minlength=num_nodes
-    )
     down = np.bincount(
         network.source[~climbs], network.bandwidth[~climbs], minlength=num_nodes
     )
-    ratio = 1.0
-    for level in range(1, int(levels.max())):
-        tier = levels == level
-        ratio *= float((down[tier] / up[tier]).max())
+    ratio, is_end = 1.0, np.zeros(num_nodes, bool)
+    for level in reversed(range(1, int(levels.max()))):
+        leads = climbs & ~is_end[network.target]
+        up = np.bincount(
+            network.source[leads], network.bandwidth[leads], minlength=num_nodes
+        )
+        is_end |= (levels == level) & (up == 0)
+        tier = (levels == level) & (up > 0)
+        ratio *= float((down[tier] / up[tier]).max()) if tier.any() else 1.0
     return ratio
+
+
+def _without(network: Network, failed: Iterable[int]) -> Network:
+    """Return a network without some links; no half is known to be its worst."""
+    gone = np.array(sorted(set(failed)), np.int64)
+    if not len(gone):
+        return network
+    return replace(
+        network,
+        source=np.delete(network.source, gone),
+        target=np.delete(network.target, gone),
+        bandwidth=np.delete(network.bandwidth, gone),
+        latency=np.delete(network.latency, gone),
+        half=(),
+    )
 
 
 def _path_lengths(network: Network) -> tuple[int, float]:

@@ -3,11 +3,13 @@
 A node may say `kind = "switch"`; otherwise it is a host. An edge may say `bandwidth`
 and `latency`, as text with a unit; otherwise it has those of the call. In a directed
 graph each link is given both ways, and the two may differ. Nodes keep the order of
-the file, hosts first.
+the file, hosts first. Other attributes mean nothing here and may be there, unless
+they look like one of these, misspelt.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +22,9 @@ from topologies.graphs.random_graphs import is_connected
 from topologies.units import BytesPerSecond, Seconds, UnitError, parse_quantity
 
 _KINDS = ("host", "switch")
+_OF_NODES = ("kind",)
+_OF_EDGES = ("bandwidth", "latency")
+_LIKENESS = 0.75  # "width" and "weight" are other things, "bandwith" is not
 
 
 class _Graph(NamedTuple):
@@ -97,6 +102,8 @@ def _network(
     kinds = {node: entry.get("kind", "host") for node, entry in graph.nodes}
     if len(kinds) < len(graph.nodes):
         raise GraphError("two nodes have the same id")
+    for node, entry in graph.nodes:
+        _check_names(f"node {node!r}", entry, _OF_NODES)
     for node, kind in kinds.items():
         if kind not in _KINDS:
             raise GraphError(f"node {node!r}: kind {kind!r} is not host or switch")
@@ -109,6 +116,7 @@ def _network(
                 raise GraphError(f"edge {a!r} – {b!r}: there is no node {node!r}")
         if a == b:
             raise GraphError(f"edge {a!r} – {b!r} joins a node to itself")
+        _check_names(f"edge {a!r} – {b!r}", entry, _OF_EDGES)
         width = _quantity(entry, "bandwidth", "B/s", bandwidth, (a, b))
         delay = _quantity(entry, "latency", "s", latency, (a, b))
         cables.append(Cable(number[a], number[b], width, delay))
@@ -123,6 +131,15 @@ def _network(
         num_switches=len(order) - num_hosts,
         labels=order,
     )
+
+
+def _check_names(what: str, entry: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse attributes that look like a known one, and are not."""
+    for name in entry:
+        near = difflib.get_close_matches(name.lower(), known, 1, _LIKENESS)
+        if near and name not in known:
+            problem = f"unknown attribute {name!r}, did you mean {near[0]!r}?"
+            raise GraphError(f"{what}: {problem}")
 
 
 def _two_way(

@@ -183,8 +183,18 @@ def _cut(
     names = ", ".join(network.labels[host] for host in side)
     others = network.labels[target] if is_smaller else "the other hosts"
     over = " over up-down paths" if up_down else ""
-    failures = f"{len(failed)} failed link{'s' * (len(failed) != 1)}"
     return CutError(
-        f"{network.name} is cut by {failures}: {names} cannot reach {others}{over}",
+        f"{network.name} is cut by {failed_cables(failed)}: "
+        f"{names} cannot reach {others}{over}",
         side,
     )
+
+
+def failed_cables(failed: Iterable[int]) -> str:
+    """Return how many cables some failed links are of.
+
+    >>> failed_cables([2, 3])
+    '1 failed cable'
+    """
+    number = len({link // 2 for link in failed})
+    return f"{number} failed cable{'s' * (number != 1)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from topologies.graphs.arrays import Floats
 from topologies.graphs.figures import figures
-from topologies.graphs.network import Network
-from topologies.graphs.routes import Paths, Routes, routes
+from topologies.graphs.network import CutError, Network
+from topologies.graphs.routes import Paths, Routes, failed_cables, routes
 from topologies.graphs.walking import Spread
 from topologies.units import format_quantity
 
@@ -73,11 +74,9 @@ class Wiring:
         )
 
     def describe(self) -> str:
-        """Return a line on the network: its figures, and how many links failed."""
-        text = summary(self.network)
-        number = len(set(self.failed))
-        failures = f", {number} failed link{'s' * (number > 1)}"
-        return text + failures if number else text
+        """Return a line on the network: its figures, and how many cables failed."""
+        text = summary(self.network, self.failed)
+        return f"{text}, {failed_cables(self.failed)}" if self.failed else text
 
 
 def usual_paths(network: Network) -> Paths:
@@ -91,11 +90,19 @@ def usual_paths(network: Network) -> Paths:
     return "up-down" if network.levels else "shortest"
 
 
-def summary(network: Network) -> str:
-    """Return a line on a network: its name and the figures of its shape."""
+def summary(network: Network, failed: Iterable[int] = ()) -> str:
+    """Return a line on a network: its name and its figures, or that it is cut.
+
+    Args:
+        network: nodes and links.
+        failed: links that carry nothing; the figures are of what is left.
+    """
     if network.num_hosts < 2:
         return network.name
-    found = figures(network)
+    try:
+        found = figures(network, failed)
+    except CutError:
+        return f"{network.name}: cut, some hosts cannot reach each other"
     widths = np.unique(network.bandwidth[network.source < network.num_hosts])
     cut = format_quantity(found.bisection_bandwidth, "B/s")
     if len(widths) == 1:

@@ -120,6 +120,32 @@ def test_other_files_are_refused(tmp_path, name, content, message):
         build("file", path=tmp_path / name, **LINK)
 
 
+@pytest.mark.parametrize("name", ["net.json", "net.graphml"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Kind": "switch"}, "node 'a': unknown attribute 'Kind', did you mean 'kind'"),
+        ({"bandwith": "1 GB/s"}, "'bandwith', did you mean 'bandwidth'"),
+        ({"latencies": "1 us"}, "edge 'tor' – 'a': .*, did you mean 'latency'"),
+    ],
+)
+def test_misspelt_attributes_are_refused(tmp_path, name, change, message):
+    graph = star()
+    (graph.nodes["a"] if "Kind" in change else graph.edges["tor", "a"]).update(change)
+    write(tmp_path / name, graph)
+    with pytest.raises(GraphError, match=message) as caught:
+        build("file", path=tmp_path / name, **LINK)
+    assert str(caught.value).startswith(str(tmp_path / name))
+
+
+def test_other_attributes_may_be_there(tmp_path):
+    graph = star()
+    graph.nodes["a"].update(rack="r1", type="server")
+    graph.edges["a", "tor"].update(weight=2, width=3, colour="red")
+    write(tmp_path / "net.json", graph)
+    assert build("file", path=tmp_path / "net.json", **LINK).num_hosts == 3
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(GraphError, match=r"gone\.json: No such file"):
         build("file", path=tmp_path / "gone.json", **LINK)

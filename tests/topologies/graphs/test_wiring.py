@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from topologies.graphs import CutError, GraphError, build, routes
+from topologies.graphs import CutError, GraphError, build, figures, routes
 from topologies.graphs.wiring import Wiring, summary, usual_paths
 
 LINK = {"bandwidth": 12.5e9, "latency": 5e-7}
@@ -99,9 +99,51 @@ def test_options_that_a_network_does_not_have_are_refused_at_once(options, messa
 def test_a_network_is_one_line(family, parameters, expected):
     network = build(family, **parameters, **LINK)
     assert expected == summary(network)
-    assert (
-        f"{expected}, 1 failed link" == Wiring(network=network, failed=(2,)).describe()
-    )
+    assert expected == Wiring(network=network).describe()
+
+
+def described(family, *failed, **parameters):
+    network = build(family, **parameters, **LINK)
+    links = [network.links_between(*ends) for ends in failed]
+    gone = tuple(way for (link,) in links for way in (link, link ^ 1))
+    return Wiring(network=network, failed=gone).describe()
+
+
+def test_figures_are_of_what_failures_leave():
+    """A ring without a cable is a line; a leaf without an uplink has half as much."""
+    line = "ring of 4: diameter 3, mean path 1.67, bisection 1 × 12.5 GB/s"
+    assert f"{line}, 1 failed cable" == described("ring", (0, 1), hosts=4)
+    leaves = {"leaves": 2, "hosts_per_leaf": 2, "spines": 2}
+    for spine in (6, 7):
+        text = described("leaf-spine", (4, spine), **leaves)
+        assert text.endswith(
+            "bisection 1 × 12.5 GB/s, oversubscription 2, 1 failed cable"
+        )
+
+
+def test_an_uplink_to_a_switch_without_uplinks_is_none():
+    """One of 3 switches above a leaf of 3 lost the core: two ways up are left."""
+    network = build("fat-tree", k=6, **LINK)
+    levels = np.array(network.levels)
+    inner = int(np.flatnonzero(levels == 2)[0])
+    is_core = levels[network.target] == 3
+    (up,) = np.nonzero((network.source == inner) & is_core)
+    found = figures(network, [*up, *(up ^ 1)])
+    assert found.oversubscription == 1.5
+
+
+def test_links_that_failed_one_way_count_in_the_bisection():
+    """Of three spines one is left that leads down to the first leaf, hosts 0 and 1."""
+    network = build("leaf-spine", leaves=2, hosts_per_leaf=2, spines=3, **LINK)
+    first, second, third = (network.links_between(spine, 4)[0] for spine in (6, 7, 8))
+    found = figures(network, [first, second])
+    expected = pytest.approx(network.bandwidth[third], rel=1e-12)
+    assert expected == found.bisection_bandwidth
+
+
+def test_a_cut_network_has_no_figures_and_says_so():
+    expected = "ring of 4: cut, some hosts cannot reach each other, 2 failed cables"
+    assert expected == described("ring", (0, 1), (2, 3), hosts=4)
 
 
 def test_a_bound_and_links_of_several_rates_are_said_as_such():
