@@ -28,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import simpy
-from measuring import Sample, interleaved, ratios, spread, timed
+from measuring import Sample, compiled, interleaved, ratios, spread, timed
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
@@ -105,7 +105,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         referee = Path(folder) / "simgrid_ring"
-        reason = compiled(referee)
+        source = Path(__file__).with_name("simgrid_ring.cpp")
+        reason = compiled(source, referee)
         if reason:
             print(f"SimGrid skipped: {reason}")
         parts = [head(options.repeats, "none" if reason else simgrid_version(referee))]
@@ -231,19 +232,6 @@ def bare_loop(count: int) -> float:
     clock.process(loop())
     clock.run()
     return 1
-
-
-def compiled(referee: Path) -> str:
-    """Compile SimGrid's side; return why that is impossible, or nothing."""
-    source = Path(__file__).with_name("simgrid_ring.cpp")
-    command = ["g++", "-O2", "-std=c++17", str(source), "-lsimgrid", "-o", str(referee)]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-    except FileNotFoundError:
-        return "there is no g++"
-    if "simgrid/s4u.hpp: No such file" in done.stderr:
-        return "there is no SimGrid (Debian: libsimgrid-dev)"
-    return done.stderr if done.returncode else ""
 
 
 def referee_run(referee: Path, ranks: int, outcomes: Outcomes) -> Sample:

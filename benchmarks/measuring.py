@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 
@@ -77,3 +78,15 @@ def rates(samples: Sequence[Sample]) -> list[float]:
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
     """Quotients of what was measured in the same turn."""
     return [a / b for a, b in zip(over, under, strict=True)]
+
+
+def compiled(source: Path, target: Path) -> str:
+    """Compile SimGrid's side; return why that is impossible, or nothing."""
+    command = ["g++", "-O2", "-std=c++17", str(source), "-lsimgrid", "-o", str(target)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "there is no g++"
+    if "simgrid/s4u.hpp: No such file" in done.stderr:
+        return "there is no SimGrid (Debian: libsimgrid-dev)"
+    return done.stderr if done.returncode else ""

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 import simpy
+from measuring import compiled
 from simgrid_cases import MOST_FLOWS, SETS, Case, Flow, cases
 
 from simulator.network import FluidNetwork
@@ -57,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         referee = Path(folder) / "simgrid_flows"
-        reason = build(referee)
+        reason = compiled(Path(__file__).with_suffix(".cpp"), referee)
         if reason:
             print(f"skipped: {reason}")
             return
@@ -73,19 +74,6 @@ def main() -> None:
     print(report)
     if options.write:
         options.write.write_text(report, encoding="utf-8")
-
-
-def build(referee: Path) -> str:
-    """Compile the referee; return why that is impossible, or nothing."""
-    source = Path(__file__).with_suffix(".cpp")
-    command = ["g++", "-O2", "-std=c++17", str(source), "-lsimgrid", "-o", str(referee)]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-    except FileNotFoundError:
-        return "there is no g++"
-    if "simgrid/s4u.hpp: No such file" in done.stderr:
-        return "there is no SimGrid (Debian: libsimgrid-dev)"
-    return done.stderr if done.returncode else ""
 
 
 def fluid_ends(case: Case) -> list[float]:

@@ -18,14 +18,13 @@ from typing import NamedTuple
 from simulator.collectives.algorithm import Algorithm, Pattern
 from simulator.collectives.options import DEFAULTS, Options, chosen
 from simulator.collectives.table import TABLE
-from simulator.costs.collectives import collective_time
+from simulator.costs.collectives import collective_time, grain_of
 from simulator.costs.elementwise import maximum, minimum, where
 from simulator.placement import Group, Lane
 from topologies.units import Bytes, Count, Ratio, Seconds
 
 AUTO = "auto"
 NEVER = float("inf")
-_LEAST_GRAIN: Bytes = 1.0  # of pieces in a pipeline, on links without latency
 
 # What each half of the ranks exchanges with the other half leaves a switch that has
 # few of them; in all others the ring's order decides, and every round leaves it.
@@ -196,8 +195,7 @@ def _time_and_steps(
     if lane.across != 1:
         bandwidth = bandwidth / _slowdown(row, lane)
     if "grain" in row.priced:
-        grain = maximum(lane.hop * bandwidth, _LEAST_GRAIN)
-        options = replace(options, grain=grain)
+        options = replace(options, grain=grain_of(lane.hop, bandwidth))
     cost = row.cost(size, group.num_ranks, options)
     time = lane.start + collective_time(cost, lane.hop, bandwidth)
     is_used = lane.is_open * (size <= lane.largest)

@@ -10,10 +10,7 @@ one that does not is a `PlanError` with every fault, its place and its remedy.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -21,25 +18,16 @@ from models.model import Model
 from simulator.errors import PlanError
 from simulator.plans.building import build_cluster, build_model
 from simulator.plans.checks import faults_between, settled
-from simulator.plans.dumping import to_toml, without_empty
-from simulator.plans.paths import anchored, fingerprinted
-from simulator.plans.reading import (
-    Override,
-    given_by,
-    located,
-    overrides_from,
-    parse_override,
-    read_mapping,
-    read_sections,
-)
+from simulator.plans.dumping import to_toml
+from simulator.plans.paths import fingerprinted
+from simulator.plans.plan_file import PlanFile
+from simulator.plans.reading import TRAINING
 from simulator.plans.records import (
-    TEXTS,
     BatchSection,
     ClusterSection,
     ExpectSection,
     ModelSection,
     ParallelismSection,
-    Section,
     StageTimesSection,
     SynchronizationSection,
     TrainingSection,
@@ -49,7 +37,7 @@ from topologies.hardware import Cluster
 __all__ = ["Plan"]
 
 
-class Plan(Section):
+class Plan(PlanFile):
     """A training job on a cluster; every number in SI base units.
 
     Fields:
@@ -64,8 +52,7 @@ class Plan(Section):
         expect: bounds that the prediction has to keep.
     """
 
-    title: str = Field(default="", description="What the reports are headed with.")
-    description: str = Field(default="", description="What the plan is for.")
+    kind: ClassVar = TRAINING
     model: ModelSection
     batch: BatchSection
     parallelism: ParallelismSection = Field(default_factory=ParallelismSection)
@@ -76,51 +63,6 @@ class Plan(Section):
     stage_times: StageTimesSection | None = None
     cluster: ClusterSection
     expect: ExpectSection = Field(default_factory=ExpectSection)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
-        """Return the plan in the TOML file at `path`.
-
-        Files that it names are found from its folder; those of overrides from here.
-
-        Args:
-            path: of the file.
-            overrides: such as `parallelism.tensor=4`, as after `--set`.
-
-        Raises:
-            PlanError: with every fault, and where in the file it is.
-        """
-        requests = [parse_override(text) for text in overrides]
-        text, content = read_mapping(path)
-        mapping = anchored(content, Path(path).parent)
-        try:
-            return cls._read(mapping, requests)
-        except PlanError as error:
-            faults = located(error.faults, text)
-            raise PlanError(faults, os.fspath(path)) from None
-
-    @classmethod
-    def from_mapping(
-        cls, mapping: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
-    ) -> Self:
-        """Return the plan in nested tables, as TOML would give them.
-
-        Args:
-            mapping: tables by name; quantities are text with a unit.
-            overrides: dotted keys and their values; None takes a key out.
-
-        Raises:
-            PlanError: with every fault.
-        """
-        return cls._read(mapping, overrides_from(overrides or {}))
-
-    @classmethod
-    def _read(cls, mapping: Mapping[str, Any], requests: list[Override]) -> Self:
-        sections = read_sections(mapping, requests)
-        try:
-            return cls(**sections)
-        except PlanError as error:
-            raise PlanError(given_by(requests, error.faults)) from None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -153,17 +95,6 @@ class Plan(Section):
         """Return the hardware, with the plan's own bandwidth and latency in it."""
         return build_cluster(self.cluster)
 
-    def replace(self, overrides: Mapping[str, Any]) -> Self:
-        """Return a plan with other values, by dotted key; None takes a key out.
-
-        What was worked out and not given, such as `parallelism.data`, is worked
-        out again.
-
-        >>> plan.replace({"parallelism.tensor": 4})  # doctest: +SKIP
-        """
-        given = self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
-        return self.from_mapping(given, overrides)
-
     def with_(self, **overrides: Any) -> Self:
         """Return `replace(overrides)`: `plan.with_(**{"batch.micro": 4})`."""
         return self.replace(overrides)
@@ -195,9 +126,4 @@ class Plan(Section):
             ):
                 if key not in getattr(self, section).model_fields_set:
                     del tables[section][key]
-        kept = {
-            key: without_empty(value)
-            for key, value in tables.items()
-            if value not in ({}, "")
-        }
-        return {key: kept[key] for key in (*TEXTS, *kept) if key in kept}
+        return self.written(tables)

@@ -12,9 +12,18 @@ contention between collectives, for which there is the network.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import float_info
 
-from simulator.costs.elementwise import ceil, is_any_above_one, log2, maximum
+from simulator.costs.elementwise import (
+    ceil,
+    is_any_above_one,
+    log2,
+    maximum,
+    minimum,
+)
 from topologies.units import Bytes, BytesPerSecond, Count, Seconds
+
+_LEAST_GRAIN: Bytes = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +86,25 @@ def num_pieces(size: Bytes, fill: Count, grain: Bytes) -> Count:
     80
     """
     return maximum(1, ceil((maximum(fill, 0) * size / grain) ** 0.5))
+
+
+def grain_of(latency: Seconds, bandwidth: BytesPerSecond) -> Bytes:
+    """Return the grain that cuts pipelines into the fewest rounds of least time.
+
+    g = max(α · bandwidth, 1 B)
+
+    Args:
+        latency: α, per message [s].
+        bandwidth: of each participant's link; infinite where there is none [B/s].
+
+    Assumes: links without latency still send whole bytes.
+
+    Source: derived in `num_pieces`.
+
+    >>> grain_of(2.0, 8.0)
+    16.0
+    """
+    return maximum(latency * minimum(bandwidth, float_info.max), _LEAST_GRAIN)
 
 
 def num_hops(num_ranks: Count) -> Count:

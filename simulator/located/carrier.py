@@ -21,6 +21,7 @@ from simulator.collectives.algorithm import Pattern
 from simulator.collectives.options import DEFAULTS, Options
 from simulator.collectives.rounds import Round
 from simulator.collectives.table import TABLE
+from simulator.costs.collectives import grain_of
 from simulator.located.hosts import Hosts
 from simulator.located.mesh import Group, Mesh
 from simulator.lowering.sent import Sent
@@ -38,7 +39,6 @@ _TRIED = (
 )
 _RINGS = frozenset({"ring", "bidirectional-ring"})
 _IN_ORDER = frozenset({"multi-ring", "hierarchical"})
-_LEAST_GRAIN: Bytes = 1.0  # of pieces in a pipeline, on links without latency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -247,7 +247,7 @@ class Carrier:
         counts = {nodes.count(node) for node in set(nodes)}
         per_node = counts.pop() if len(counts) == 1 else 1
         rate = self.hosts.outside if self._spans_nodes(group) else self.hosts.inside
-        grain = max(self._hop(group) * rate, _LEAST_GRAIN)
+        grain = grain_of(self._hop(group), rate)
         return replace(self.options, per_node=per_node, grain=grain)
 
 

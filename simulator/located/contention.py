@@ -114,7 +114,8 @@ def _tenant(job: Job, located: Located, graph: Graph) -> Tenant:
 def _other(section: BackgroundSection, router: Router, per_node: int) -> Tenant:
     """Return another job's step, from its plan's file."""
     assert section.plan is not None
-    first = (section.first_node or 0) * per_node
+    assert section.first_node is not None
+    first = section.first_node * per_node
     other = prepare(Plan.load(section.plan), place=Place(router, first))
     assert other.located is not None
     graph = build_graph(other.workload, other.prices)

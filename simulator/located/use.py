@@ -119,7 +119,7 @@ def network_text(result: Result) -> str:
 def _others(section: BackgroundSection) -> str:
     """Return cross traffic in words."""
     if section.plan is not None:
-        return f"{Path(section.plan).name} from node {section.first_node or 0} on"
+        return f"{Path(section.plan).name} from node {section.first_node} on"
     ends = f"node {section.from_} → node {section.to}"
     if section.rate is not None:
         return f"{ends} at {format_quantity(section.rate, 'B/s')}"

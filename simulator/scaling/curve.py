@@ -7,15 +7,14 @@ import io
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from simulator.errors import MissingOptional
 from simulator.plan import Plan
 from simulator.result import SCHEMA_VERSION, Engine
 from simulator.scaling.answer import answer
+from simulator.scaling.frames import data_frame
 from simulator.scaling.points import Measures, Point
 from simulator.scaling.stopping import Step, stop
 from simulator.scaling.table import html_table, text_table
@@ -180,11 +179,7 @@ class Scaling:
         Raises:
             MissingOptional: pandas is not installed.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError:
-            raise MissingOptional("pandas", "pip install pandas") from None
-        return pandas.DataFrame(self.rows)
+        return data_frame(self.rows)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Return the curve as a matplotlib figure, written to `path` if given.

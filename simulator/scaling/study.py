@@ -7,15 +7,14 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from simulator.errors import MissingOptional
 from simulator.plan import Plan
 from simulator.result import SCHEMA_VERSION, Engine
 from simulator.scaling.curve import Scaling
+from simulator.scaling.frames import data_frame
 from simulator.scaling.sweep import scale
 
 if TYPE_CHECKING:
@@ -73,11 +72,7 @@ class Study:
         Raises:
             MissingOptional: pandas is not installed.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError:
-            raise MissingOptional("pandas", "pip install pandas") from None
-        return pandas.DataFrame(self.rows)
+        return data_frame(self.rows)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Return small multiples as a matplotlib figure, written to `path` if given.
