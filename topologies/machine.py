@@ -14,7 +14,6 @@ Limits: which adapter a message leaves by does not depend on where it goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +25,6 @@ from topologies.graphs.network import GraphError, wired
 from topologies.graphs.nodes import Node, adapter_shares, node_routes
 from topologies.graphs.routes import Routes
 from topologies.graphs.wiring import Wiring
-from topologies.units import Ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,18 +35,15 @@ class Machine:
         wiring: the network between nodes; its host k is node k.
         node: what is inside each node.
         num_nodes: in use, the first hosts of the wiring; 0 for all [1].
-        slowed: bandwidth of some links, numbered as here, times a factor [1].
         bandwidth: of every link [B/s].
 
     Raises:
-        GraphError: the wiring has fewer hosts, there is no such link, or several
-            nodes have no adapter.
+        GraphError: the wiring has fewer hosts, or several nodes have no adapter.
     """
 
     wiring: Wiring
     node: Node
     num_nodes: int = 0
-    slowed: Mapping[int, Ratio] = field(default_factory=dict)
     bandwidth: Floats = field(init=False)
     _inside: Routes = field(init=False)
     _outwards: Routes = field(init=False)
@@ -77,13 +72,6 @@ class Machine:
     def _bandwidths(self, num_nodes: int) -> Floats:
         inner = np.tile(self.node.network.bandwidth, num_nodes)
         bandwidth = np.concatenate([self.wiring.bandwidth, inner])
-        for link, factor in self.slowed.items():
-            if not (0 <= link < len(bandwidth) and factor > 0):
-                raise GraphError(
-                    f"link {link} times {factor}; links are 0 … {len(bandwidth) - 1}, "
-                    "and a factor is above 0"
-                )
-            bandwidth[link] *= factor
         bandwidth.flags.writeable = False
         return bandwidth
 
@@ -104,11 +92,6 @@ class Machine:
             return self.wiring.link_name(link)
         node, inner = divmod(link - outer, self.node.network.num_links)
         return f"node {node}: {self.node.network.link_name(inner)}"
-
-    def link_of_node(self, node: int, link: int) -> int:
-        """Return the number in the machine of a link inside a node."""
-        inner = self.node.network.num_links
-        return self.wiring.network.num_links + node * inner + link
 
     def describe(self) -> str:
         """Return one line on the nodes and one on the network between them."""

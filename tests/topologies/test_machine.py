@@ -68,8 +68,9 @@ def expected_shares(machine, sender, receiver):
     if from_node != to_node:
         total = shares(machine.wiring.routes([(from_node, to_node)]), 0)
     for place, pair, share in stretches:
+        outer, inner = machine.wiring.network, machine.node.network
         for link, fraction in shares(inside, pair).items():
-            number = machine.link_of_node(place, link)
+            number = outer.num_links + place * inner.num_links + link
             total[number] = total.get(number, 0.0) + share * fraction
     return {link: share for link, share in total.items() if share}
 
@@ -131,7 +132,6 @@ def test_links_are_numbered_and_named_network_first_then_node_by_node():
     assert machine.link_name(0) == "host 0 → switch 0"
     assert machine.link_name(outer) == "node 0: device 0 → device 1"
     assert machine.link_name(outer + 2 * inner + 1) == "node 2: device 1 → device 0"
-    assert machine.link_of_node(2, 1) == outer + 2 * inner + 1
 
 
 def test_one_node_alone_has_no_network():
@@ -170,14 +170,6 @@ def test_fewer_nodes_than_hosts_may_be_used():
         machine.routes([(0, 40)])
 
 
-def test_a_slow_link_is_slow_in_one_node_only():
-    whole = machine_of()
-    link = whole.link_of_node(1, 0)
-    slow = machine_of(slowed={link: 0.5})
-    assert slow.bandwidth[link] == 0.5 * whole.bandwidth[link]
-    assert np.flatnonzero(slow.bandwidth != whole.bandwidth).tolist() == [link]
-
-
 def test_a_failed_link_between_nodes_is_gone_round_or_cuts():
     machine = machine_of(graph=("ring", {"hosts": 4}))
     network = machine.wiring.network
@@ -198,8 +190,6 @@ def test_a_failed_link_between_nodes_is_gone_round_or_cuts():
     [
         ({"num_nodes": 4}, "4 nodes on 3 hosts"),
         ({"num_nodes": -1}, "nodes on 3 hosts"),
-        ({"slowed": {9999: 0.5}}, "link 9999"),
-        ({"slowed": {0: 0.0}}, "above 0"),
         ({"node": ("full", 4, 0, PCIE)}, "without adapters"),
     ],
 )

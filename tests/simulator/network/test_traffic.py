@@ -246,7 +246,10 @@ def test_rounds_with_a_barrier_are_near_the_messages(family, monkeypatch):
     assert carried.carried() == pytest.approx(network.carried(), rel=EXACT, abs=0)
     if in_rounds.is_exact:
         assert time == pytest.approx(expected, rel=ROUNDING, abs=0)
-    assert 0.99 * expected <= time <= 1.5 * expected
+    # Equal on six of the families, and 1.4 % more on the random graph, where some ranks
+    # could have run ahead. A barrier seldom lets a message gain, by getting others out
+    # of its way.
+    assert 0.999 * expected <= time <= 1.02 * expected
 
 
 @pytest.mark.parametrize("family", ["star", "torus"])
