@@ -30,7 +30,15 @@ Axis = Literal[
     "embedding",
     "model",
 ]
-Stream = Literal["compute", "tensor", "data", "send-forward", "send-backward"]
+Stream = Literal[
+    "compute",
+    "tensor",
+    "data",
+    "gather",
+    "reduce",
+    "send-forward",
+    "send-backward",
+]
 Phase = Literal["forward", "backward", "step", "message"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import element_bytes
@@ -42,7 +42,28 @@ def last_gradients(row: Row) -> dict[int, Action]:
     return {action.stage: action for action in row if action.kind in {"B", "W"}}
 
 
-def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
+class Passes(Protocol):
+    """What emits the passes of one rank, in the order of its schedule."""
+
+    def emit(
+        self,
+        emitter: Emitter,
+        action: Action,
+        after: tuple[Hashable, ...],
+        *,
+        waits: bool,
+    ) -> None:
+        """Emit a pass, under its own name as key.
+
+        Args:
+            emitter: of the step.
+            action: the pass.
+            after: what it waits for.
+            waits: whether the host does not issue it before that.
+        """
+
+
+def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None:
     """Emit a rank's forward and backward passes with the sends that follow them.
 
     Synchronous sends are those of Megatron until 2022: the rank's next pass waits for
@@ -52,20 +73,11 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
     """
     plan = step.plan
     is_waiting = plan.parallelism.pipeline > 1 and not plan.parallelism.sends_overlap
-    is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
-    row = step.rows[rank]
-    last = set(last_gradients(row).values()) if is_bucketed else set()
     sends: tuple[Hashable, ...] = ()
-    for action in row:
+    for action in step.rows[rank]:
         after = (*_received(step, action, rank), *sends)
         is_alone = plan.parallelism.pipeline == 1 and action.kind == "F"
-        waits = is_waiting or is_alone
-        if action in last:
-            _emit_bucketed_backward(emitter, step, action, after)
-        else:
-            body = step.stages[action.stage].bodies[action.kind]
-            draft = Draft(str(action), (rank,), "compute", body, after, waits)
-            emitter.emit(action, draft)
+        passes.emit(emitter, action, after, waits=is_waiting or is_alone)
         sent = _emit_send(emitter, step, action, rank)
         sends = (sent,) if sent is not None and is_waiting else ()
 
@@ -127,6 +139,44 @@ def boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
     elements = lowered.stage.layers[-1].output_elements * plan.batch.micro
     size = element_bytes(plan.training.precision) * elements
     return size / plan.parallelism.tensor
+
+
+class PlainPasses(NamedTuple):
+    """Passes of a rank whose replicas hold everything; see `Passes`.
+
+    Fields:
+        step: of which they are.
+        rank: of the pipeline.
+        bucketed: passes in which gradients are summed over replicas.
+    """
+
+    step: Step
+    rank: int
+    bucketed: frozenset[Action]
+
+    @classmethod
+    def of(cls, step: Step, rank: int) -> PlainPasses:
+        """Return what emits the passes of a rank."""
+        plan = step.plan
+        is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
+        last = last_gradients(step.rows[rank]).values() if is_bucketed else ()
+        return cls(step, rank, frozenset(last))
+
+    def emit(
+        self,
+        emitter: Emitter,
+        action: Action,
+        after: tuple[Hashable, ...],
+        *,
+        waits: bool,
+    ) -> None:
+        """Emit a pass."""
+        if action in self.bucketed:
+            _emit_bucketed_backward(emitter, self.step, action, after)
+            return
+        body = self.step.stages[action.stage].bodies[action.kind]
+        draft = Draft(str(action), (self.rank,), "compute", body, after, waits)
+        emitter.emit(action, draft)
 
 
 def _emit_bucketed_backward(

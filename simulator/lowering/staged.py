@@ -24,7 +24,8 @@ class LoweredStage:
         stage: its layers.
         ranks: pipeline ranks that hold it, each for micro-batches of its own.
         bodies: of one micro-batch, by kind of pass.
-        before_backward: what precedes the first layer's backward.
+        before_forward: what precedes the first layer's forward.
+        before_backward: what precedes the last layer's backward.
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
@@ -33,6 +34,7 @@ class LoweredStage:
     stage: Stage
     ranks: tuple[int, ...]
     bodies: dict[Kind, Body]
+    before_forward: tuple[Item, ...]
     before_backward: tuple[Item, ...]
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
@@ -63,13 +65,16 @@ def lower_stages(
             for layer in stage.layers
         )
         is_last = stage.index == mesh.num_stages - 1
-        before_backward = _received(plan, model, has_sender=not is_last)
+        received = _received(plan, model, has_sender=stage.index > 0)
+        before = (HostTask("batch and loss", "pass"), *received)
+        behind = _received(plan, model, has_sender=not is_last)
         lowered.append(
             LoweredStage(
                 stage,
                 placement[stage.index],
-                _bodies(plan, model, stage, passes),
-                before_backward,
+                _bodies(plan, stage, passes, before, behind),
+                before,
+                behind,
                 passes,
                 parameters,
                 gradient * parameters,
@@ -85,19 +90,17 @@ def copies_tied_table(plan: Plan) -> bool:
 
 
 def _bodies(
-    plan: Plan, model: Model, stage: Stage, passes: tuple[tuple[Passes, int], ...]
+    plan: Plan,
+    stage: Stage,
+    passes: tuple[tuple[Passes, int], ...],
+    before_forward: tuple[Item, ...],
+    before_backward: tuple[Item, ...],
 ) -> dict[Kind, Body]:
     """Return the bodies of a stage's passes, by kind."""
     if plan.stage_times is not None:
         return {kind: profiled_pass(plan, stage, kind) for kind in ("F", "B", "I", "W")}
-    is_last = stage.index == plan.parallelism.num_stages - 1
-    forward = (
-        HostTask("batch and loss", "pass"),
-        *_received(plan, model, has_sender=stage.index > 0),
-        *(Repeat(p.forward, count) for p, count in passes),
-    )
-    before = _received(plan, model, has_sender=not is_last)
-    behind = tuple(reversed(passes))
+    forward = (*before_forward, *(Repeat(p.forward, count) for p, count in passes))
+    behind, before = tuple(reversed(passes)), before_backward
     whole = (*before, *(Repeat(p.backward, count) for p, count in behind))
     inputs = (*before, *(Repeat(p.backward_input, count) for p, count in behind))
     weights = tuple(Repeat(p.backward_weight, count) for p, count in behind)

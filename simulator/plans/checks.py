@@ -25,6 +25,7 @@ from simulator.plans.records import (
     SynchronizationSection,
     TrainingSection,
 )
+from simulator.plans.sharding_checks import kept_faults, sharding_faults
 from simulator.plans.splits import (
     batch_faults,
     data_degree,
@@ -78,6 +79,8 @@ def _faults(sections: Sections) -> Iterator[Fault]:
     if sections.cluster and sections.synchronization:
         order = sections.synchronization.ring_order
         yield from order_faults(order, sections.cluster.nodes)
+    if sections.training:
+        yield from kept_faults(sections.training)
     if sections.cluster and sections.training:
         yield from _precision_faults(sections.training, sections.cluster)
     if sections.parallelism:
@@ -102,6 +105,7 @@ def _mesh_faults(
     parallelism: ParallelismSection, sections: Sections
 ) -> Iterator[Fault]:
     yield from schedule_faults(parallelism)
+    yield from sharding_faults(parallelism)
     if not sections.cluster or sections.cluster.num_devices > MAX_DEVICES:
         return
     uneven = list(degree_faults(parallelism, sections.cluster))

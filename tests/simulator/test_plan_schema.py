@@ -32,6 +32,8 @@ ARITHMETIC = {
     "selective-without-attention",
     "sequence-against-tensor",
     "sequence-without-tensor",
+    "sharding-formats",
+    "sharding-keys",
     "tensor-against-heads",
     "tensor-against-key-value-heads",
     "tensor-of-image-model",

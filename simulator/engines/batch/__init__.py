@@ -14,6 +14,7 @@ taken to run without gaps, and of gradients summed during the last backward, wha
 exposed is what does not fit under it. Where transfers cost little the difference to
 the longest path is below a percent, and tests bound it; where they dominate (chunks
 over 10 Gbit/s, say) it reached 35 %. Price the best candidates again, one by one.
+Every replica holds all states (zero = 0).
 
 Source: Narayanan et al., arXiv:2104.04473, section 2.2 (bubble of both schedules).
 """
@@ -61,7 +62,12 @@ def predict_batch(
             recomputation, sequence parallelism; its own split is not used.
         splits: valid splits, such as `simulator.splits.all_splits` lists.
         profile: constants to price with; the device's own if left out.
+
+    Raises:
+        ValueError: the plan divides states among replicas.
     """
+    if plan.parallelism.zero:
+        raise ValueError("the batch engine takes plans with zero = 0 only")
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))
