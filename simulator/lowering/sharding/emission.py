@@ -19,21 +19,15 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from models.work import memory_work
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.pipeline import Step
 from simulator.lowering.schedules.actions import Action, Kind
+from simulator.lowering.sharding.messages import copying_out, gathering, reductions
 from simulator.lowering.sharding.rule import Sharding
-from simulator.lowering.sharding.units import (
-    Part,
-    Unit,
-    gathered_bytes,
-    parts_of,
-    reduced_bytes,
-)
+from simulator.lowering.sharding.units import Part, Unit, parts_of
 from simulator.lowering.sharding.visits import Visit, visits_of
 from simulator.lowering.staged import LoweredStage, stages_of
-from simulator.workload import Body, Item, Message, Repeat, Stream
+from simulator.workload import Body, Item, Repeat, Stream
 
 
 @dataclass(slots=True)
@@ -115,7 +109,7 @@ class ShardedPasses:
             bound = place - self.rule.prefetch - 1
             after = (*self.sent, *([self._key(bound)] if bound >= 0 else []))
             unit = visit.part.unit
-            body = gather_body(emitter, self.rule, unit)
+            body = _gather_body(emitter, self.rule, unit)
             key = ("gather", self.rank, place)
             name = f"gather {visit.action} {unit.name}"
             emitter.emit(key, Draft(name, (self.rank,), "gather", body, after))
@@ -166,7 +160,7 @@ class ShardedPasses:
         if key not in emitter.bodies:
             items: list[Item] = [*opening, *(Repeat(each, 1) for each in layers)]
             if copied:
-                items.insert(0, copy_out(self.rule, part.unit))
+                items.insert(0, copying_out(self.rule, part.unit))
             phase = low.bodies[kind].phase
             name = f"{phase} of {part.unit.name}"
             emitter.bodies[key] = Body(name, phase, tuple(items))
@@ -178,47 +172,19 @@ class ShardedPasses:
             return
         unit, after = visit.part.unit, (self._key(self.place),)
         first: Hashable = None
-        for key, draft in _reductions(self.rule, unit, self.rank, self.place):
-            is_shared = draft.stream == "reduce"
-            behind = (*after, *self.sent) if is_shared else after
-            emitter.emit(key, draft._replace(after=behind))
+        for stream, message in reductions(self.rule, unit):
+            name = f"{message.pattern} {unit.name}"
+            body = emitter.body((stream, unit), name, "message", message)
+            behind = (*after, *self.sent) if stream == "reduce" else after
+            key = (stream, self.rank, self.place)
+            emitter.emit(key, Draft(name, (self.rank,), stream, body, behind))
             after = (key,)
-            if is_shared:
-                self.sent = (key,)
-            self.ends[draft.stream] = key
+            if stream == "reduce":
+                self.sent = after
+            self.ends[stream] = key
             first = first or key
         if first:
             self.unawaited.append(first)
-
-
-def _reductions(
-    rule: Sharding, unit: Unit, rank: int, place: int
-) -> list[tuple[Hashable, Draft]]:
-    """Return the messages that sum a unit's gradients, each after the one before.
-
-    What is divided over other ranks, such as experts, would be further messages here
-    and in `gather_body`.
-    """
-    size = reduced_bytes(rule, unit)
-    found: list[tuple[Hashable, Draft]] = []
-    if rule.shards > 1:
-        scattered = Message("gradients", "reduce-scatter", "shard", size)
-        body = Body(f"reduce {unit.name}", "message", (scattered,))
-        name = f"reduce {unit.name}"
-        found.append((("reduce", rank, place), Draft(name, (rank,), "reduce", body)))
-    if rule.copies > 1:
-        summed = Message("gradients", "all-reduce", "replicate", size / rule.shards)
-        body = Body(f"sum {unit.name}", "message", (summed,))
-        name = f"sum {unit.name}"
-        found.append((("sum", rank, place), Draft(name, (rank,), "data", body)))
-    return found
-
-
-def gather_body(emitter: Emitter, rule: Sharding, unit: Unit) -> Body:
-    """Return the gathering of a unit's parameters."""
-    message = Message("parameters", "all-gather", "shard", gathered_bytes(rule, unit))
-    name = f"gather {unit.name}"
-    return emitter.body(("gather", unit), name, "message", message)
 
 
 def emit_new_parameters(
@@ -228,14 +194,14 @@ def emit_new_parameters(
     if rule.stage == 3 or rule.gathers_in_forward or rule.shards == 1:
         return
     parameters = sum(low.parameters for low in stages_of(stages, rank))
-    body = gather_body(emitter, rule, Unit(f"parameters of rank {rank}", parameters))
-    draft = Draft("gather parameters", (rank,), "gather", body, (("optimizer", rank),))
+    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters))
+    draft = Draft(body.name, (rank,), "gather", body, (("optimizer", rank),))
     emitter.emit(("parameters", rank), draft)
 
 
-def copy_out(rule: Sharding, unit: Unit) -> Item:
-    """Return the copying of gathered parameters to where kernels read them."""
-    return memory_work("copy out", 2 * gathered_bytes(rule, unit))
+def _gather_body(emitter: Emitter, rule: Sharding, unit: Unit) -> Body:
+    message = gathering(rule, unit)
+    return emitter.body(("gather", unit), f"gather {unit.name}", "message", message)
 
 
 def _layer_items(

@@ -4,8 +4,6 @@ Under ZeRO-3 a unit is one layer, as torchtitan wraps them, with the layers behi
 that have no parameters. A table that embedding and head share makes one unit of both,
 the root, which stays from forward to backward. Under ZeRO-1 and 2 a unit is a bucket of
 gradients, filled in the order of the backward pass.
-
-Limits: experts are gathered and reduced with their layer, over the same ranks.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.staged import LoweredStage, copies_tied_table
 from simulator.lowering.stages import layer_parameters
 from simulator.plan import Plan
-from topologies.units import Bytes, Count
+from topologies.units import Count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,13 +134,3 @@ def _parameters(plan: Plan, layer: Layer) -> Count:
     """Return the parameters of a layer on one tensor rank [1]."""
     has_copy = copies_tied_table(plan)
     return layer_parameters(layer, plan.parallelism.tensor, is_tied_copy=has_copy)
-
-
-def reduced_bytes(rule: Sharding, unit: Unit) -> Bytes:
-    """Return the gradients of a unit, as they are reduced [B]."""
-    return rule.gradient * unit.parameters
-
-
-def gathered_bytes(rule: Sharding, unit: Unit) -> Bytes:
-    """Return the parameters of a unit, as they are gathered [B]."""
-    return rule.element * unit.parameters
