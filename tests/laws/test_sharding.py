@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from simulator.api import run
 from simulator.job import prepare
+from simulator.metrics import breakdown
 from tests.laws.small_plans import REMATERIALIZE, plan
 from tests.laws.test_folding import assert_folding_changes_nothing
 from tests.oracles.reference import simulate
@@ -123,6 +124,33 @@ def test_gathers_and_reductions_take_turns_on_their_communicator():
     both.sort(key=lambda span: (span.start, span.end))
     for one, other in pairwise(both):
         assert other.start >= one.end - 1e-12
+
+
+def test_where_compute_is_long_only_the_ends_of_the_passes_are_exposed():
+    # All hides but the first gather of either pass, of the backward beyond the kernels
+    # of the head, which stayed; the last two reductions beyond the kernels of the
+    # embedding's backward; and the norm. In the forward the host is late with the
+    # kernels of the embedding, for longer than the first block is gathered.
+    small = plan(
+        data=8, layers=6, microbatches=1, micro=8, hidden=2048, length=512, overlap=True
+    ).replace({"parallelism.zero": 3})
+    job = prepare(small)
+    ops, prices = job.workload.ops, job.prices
+    named = {op.body.name: prices[op.body].busy for op in ops}
+    head, *_, embedding = (
+        prices[op.body].busy
+        for op in ops
+        if op.stream == "compute" and op.name == "0B0"
+    )
+    exposed = (
+        prices[ops[0].body].issued  # the gather of the root, once the host issued it
+        + (named["gather block"] - head)
+        + (named["reduce-scatter block"] - embedding + named["reduce-scatter root"])
+        + named["norm of parts"]
+    )
+    parts = breakdown(run(job, "event"))
+    assert parts.host_s > named["gather block"]
+    assert parts.exposed_communication_s == pytest.approx(exposed, rel=ROUNDING)
 
 
 def test_parameters_that_are_gathered_in_the_next_forward_delay_it_less():
