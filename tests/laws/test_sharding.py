@@ -1,5 +1,6 @@
 """Divided states: one answer in all engines, folded or not; when units are gathered."""
 
+import tomllib
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from simulator.api import run
 from simulator.job import prepare
 from simulator.metrics import breakdown
+from simulator.plan import Plan
 from tests.laws.small_plans import REMATERIALIZE, plan
 from tests.laws.test_folding import assert_folding_changes_nothing
 from tests.oracles.reference import simulate
@@ -80,6 +82,12 @@ def test_a_slow_obvious_simulator_agrees_where_states_are_divided(small):
 @settings(derandomize=True, deadline=None, max_examples=25, database=None)
 def test_folding_changes_nothing_where_states_are_divided(small):
     assert_folding_changes_nothing(small)
+
+
+@given(sharded_plans())
+@settings(derandomize=True, deadline=None, max_examples=30, database=None)
+def test_a_dumped_plan_that_divides_states_loads_as_the_same(small):
+    assert Plan.from_mapping(tomllib.loads(small.dump())) == small
 
 
 def spans_of(small, stream):

@@ -158,9 +158,10 @@ class ShardedPasses:
         copied = part.unit.parameters if is_copied else 0.0
         key = ("visit", kind, copied, opening, *map(id, layers))
         if key not in emitter.bodies:
-            items: list[Item] = [*opening, *(Repeat(each, 1) for each in layers)]
+            items: list[Item] = [*opening]
             if copied:
-                items.insert(0, copying_out(self.rule, part.unit))
+                items.append(copying_out(self.rule, part.unit))
+            items += (Repeat(each, 1) for each in layers)
             phase = low.bodies[kind].phase
             name = f"{phase} of {part.unit.name}"
             emitter.bodies[key] = Body(name, phase, tuple(items))
