@@ -21,6 +21,7 @@ from simulator.costs.messages import transfer_time
 from simulator.engines.graph import build_graph
 from simulator.result import Result
 from simulator.workload import (
+    TRANSFERS,
     Beside,
     Body,
     HostTask,
@@ -193,7 +194,7 @@ def _basis(result: Result, item: Work | Message) -> _Basis:
         return _documented(matrix_time if is_product else memory_time)
     if item.time is not None:
         return _MEASURED
-    if item.pattern == "send":
+    if item.pattern in TRANSFERS:
         return _documented(transfer_time)
     how = result.job.pricer.choice(item)
     sends = _documented(TABLE[item.pattern, how.algorithm].formula)

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 
 from models.work import memory_work
 from simulator.lowering.emitter import Draft, Emitter
+from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import NORM_BYTES, element_bytes, optimizer_traffic
 from simulator.lowering.pipeline import Step, last_gradients
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
@@ -28,7 +29,9 @@ def emit_gradient_sync(emitter: Emitter, step: Step, rank: int) -> None:
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
     if parallelism.data > 1 and not plan.synchronization.overlap:
         total = sum(low.gradient_bytes for low in mine)
-        items.append(Message("gradients", "all-reduce", "data", total))
+        of_experts = sum(low.expert_gradient_bytes for low in mine)
+        has_copies = parallelism.replicas > parallelism.expert
+        items += gradient_sums(total, of_experts, has_copies=has_copies)
     body = Body(f"gradients of rank {rank}", "message", tuple(items))
     after = tuple(last_gradients(step.rows[rank]).values())
     emitter.emit(("gradients", rank), Draft("gradients", (rank,), "data", body, after))
