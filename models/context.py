@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from topologies.units import Count, Ratio
-
 
 class Square(NamedTuple):
     """A part of the square of queries and keys that is one kernel's work.
@@ -29,14 +27,14 @@ class Square(NamedTuple):
         portion: of the device's queries and all keys, in FLOP of the mathematics [1].
     """
 
-    rows: Count
-    keys: Count
-    filled: Ratio = 1.0
-    portion: Ratio = 1.0
+    rows: float
+    keys: float
+    filled: float = 1.0
+    portion: float = 1.0
 
 
 def whole_square(
-    tokens: Count, context: Count, *, is_causal: bool, is_balanced: bool = True
+    tokens: float, context: float, *, is_causal: bool, is_balanced: bool = True
 ) -> Square:
     """Return the device's queries against the keys of all, in one kernel.
 
@@ -56,7 +54,7 @@ def whole_square(
 
 
 def ring_squares(
-    tokens: Count, context: Count, *, is_causal: bool, is_balanced: bool = True
+    tokens: float, context: float, *, is_causal: bool, is_balanced: bool = True
 ) -> tuple[Square, Square]:
     """Return the first step around a ring, with own keys, and each of the others.
 

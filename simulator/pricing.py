@@ -19,10 +19,10 @@ from simulator.costs.compute import matrix_time, memory_time
 from simulator.costs.elementwise import where
 from simulator.costs.messages import transfer_time
 from simulator.exchange import exchange_group
-from simulator.placement import Degrees, Group, group, replicas_per_node
+from simulator.mesh import Degrees
+from simulator.placement import Group, group, ranks_per_node
 from simulator.price import NOTHING, Price, kernel, message
 from simulator.workload import (
-    TRANSFERS,
     Beside,
     Body,
     HostTask,
@@ -166,10 +166,11 @@ class Pricer:
         if item.time is not None:
             return item.time
         ring = self.group(item)
-        if item.pattern in TRANSFERS:
-            time = transfer_time(item.size, ring.transfer, ring.bandwidth)
-        else:
-            time = fastest_time(item.pattern, item.size, ring, self.allowed(item))
+        match item.pattern:
+            case "send" | "neighbour-exchange":
+                time = transfer_time(item.size, ring.transfer, ring.bandwidth)
+            case pattern:
+                time = fastest_time(pattern, item.size, ring, self.allowed(item))
         return where(ring.num_ranks > 1, time, 0.0)
 
     def allowed(self, item: Message) -> Allowed:
@@ -185,8 +186,8 @@ class Pricer:
         if item.axis != "data" or item.pattern != "all-reduce":
             offered = self.profile.algorithms
             return Allowed(AUTO if offered else "ring", offered=offered)
-        inside = replicas_per_node(
-            self.degrees.tensor, self.degrees.data, self.cluster.devices_per_node
+        inside = ranks_per_node(
+            self.degrees.span("data"), self.cluster.devices_per_node
         )
         options = Options(per_node=inside)  # type: ignore[arg-type]  # or many of them
         return Allowed(self.algorithm, offered=self.profile.algorithms, options=options)

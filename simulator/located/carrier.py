@@ -26,7 +26,7 @@ from simulator.located.hosts import Hosts
 from simulator.located.mesh import Group, Mesh
 from simulator.lowering.sent import Sent
 from simulator.network import RingOrder, Router, Traffic, best_ring_order, ring_load
-from simulator.workload import TRANSFERS, Message
+from simulator.workload import Message
 from topologies.profile import LinkFit
 from topologies.units import Bytes, Seconds
 
@@ -83,10 +83,18 @@ class Carrier:
         """Return what a message does to the network."""
         message = sent.message
         groups = tuple(self.mesh.groups(message, sent.roles))
-        if message.pattern in TRANSFERS:
-            return self._sent(message, groups)
+        match message.pattern:
+            case "send" | "neighbour-exchange":
+                return self._sent(message, groups)
+            case pattern:
+                return self._collective(pattern, message, groups)
+
+    def _collective(
+        self, pattern: Pattern, message: Message, groups: tuple[Group, ...]
+    ) -> Traffic:
+        """Return what a collective does, by the fastest algorithm that it may take."""
         tried = {
-            name: self.placed(message.pattern, message.size, groups, name)
+            name: self.placed(pattern, message.size, groups, name)
             for name in self._names(message, groups[0])
         }
         if len(tried) > 1:

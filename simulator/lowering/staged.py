@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from models.model import Layer, Model
 from models.work import Share
-from simulator.lowering.formats import element_bytes
 from simulator.lowering.context import ContextWay
+from simulator.lowering.formats import element_bytes
 from simulator.lowering.passes import Passes, Ways, gather_received, layer_passes
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind

@@ -27,7 +27,7 @@ def emit_gradient_sync(emitter: Emitter, step: Step, rank: int) -> None:
         )
         size = element_bytes(plan.training.gradient_precision) * replicated
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
-    if parallelism.data > 1 and not plan.synchronization.overlap:
+    if parallelism.replicas > 1 and not plan.synchronization.overlap:
         total = sum(low.gradient_bytes for low in mine)
         of_experts = sum(low.expert_gradient_bytes for low in mine)
         has_copies = parallelism.replicas > parallelism.expert

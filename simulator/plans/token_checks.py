@@ -11,12 +11,14 @@ from models.model import Model
 from simulator.errors import Fault
 from simulator.plans.building import has_attention
 from simulator.plans.records import ParallelismSection
-from simulator.plans.splits import nearest_divisor
+from simulator.plans.splits import nearest_divisor, quotient
 
 _MODEL = ("model.name", "model.family", "model.file")
 
 
-def context_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
+def context_faults(
+    parallelism: ParallelismSection, model: Model, devices: int | None
+) -> Iterator[Fault]:
     """Yield why the tokens of a sample cannot be divided over the context ranks."""
     context, key = parallelism.context, "parallelism.context"
     if context == 1:
@@ -37,7 +39,8 @@ def context_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fa
         what += f" for {parallelism.tensor} tensor ranks"
         each = lcm(each, parallelism.tensor)
     if tokens % (each * context):
-        near = nearest_divisor(tokens // gcd(tokens, each), context)
+        pieces = gcd(tokens // gcd(tokens, each), _replicas(parallelism, devices))
+        near = nearest_divisor(pieces, context)
         remedy = f"context = {near} would fit"
         if tokens % each:
             remedy = f"the sequence length has to be a multiple of {each * context}"
@@ -46,7 +49,9 @@ def context_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fa
         yield Fault(key, problem, remedy, involves=involves)
 
 
-def expert_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
+def expert_faults(
+    parallelism: ParallelismSection, model: Model, devices: int | None
+) -> Iterator[Fault]:
     """Yield why experts cannot be divided over devices, or not be so uneven."""
     expert, load = parallelism.expert, parallelism.expert_imbalance
     if load > expert:
@@ -64,8 +69,14 @@ def expert_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fau
         yield Fault(key, problem, remedy, involves=("model.experts", *_MODEL))
     elif count % expert:
         problem = f"{expert} devices do not divide {count} experts of {model.name}"
-        remedy = f"expert = {nearest_divisor(count, expert)} would fit"
+        common = gcd(count, _replicas(parallelism, devices))
+        remedy = f"expert = {nearest_divisor(common, expert)} would fit"
         yield Fault(key, problem, remedy, involves=("model.experts", *_MODEL))
+
+
+def _replicas(parallelism: ParallelismSection, devices: int | None) -> int:
+    """Return d · c, or 0 if that is not known or not whole."""
+    return quotient(devices, parallelism.tensor * parallelism.pipeline)
 
 
 def _has_flash(model: Model) -> bool:

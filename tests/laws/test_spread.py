@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from simulator.api import run
 from simulator.job import prepare
 from simulator.metrics import breakdown
+from simulator.plan import Plan
 from tests.laws.small_plans import table
 from tests.laws.spread_plans import EXPERTS, sent, spread, spread_plans
-from simulator.plan import Plan
 
 ROUNDING = 1e-9  # the sums are the same, in another order
 

@@ -8,7 +8,7 @@ g / t heads, K = 2 · e · b · (s / c) · (g / t) · w bytes.
 
 import pytest
 
-from tests.laws.spread_plans import HEAD, KV_HEADS, E, G, H, S, V, WIDTH, sent, spread
+from tests.laws.spread_plans import HEAD, KV_HEADS, WIDTH, E, G, H, S, V, sent, spread
 
 B, M, LAYERS = 3, 5, 4
 

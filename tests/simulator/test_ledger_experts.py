@@ -94,9 +94,9 @@ def test_under_sequence_parallelism_rows_are_gathered_and_scattered():
     All-to-all of R / t. Then the tensor ranks gather all rows, R, once at dispatch
     forward and once at combine backward; they scatter R at combine forward and at
     dispatch backward. Beside them, in messages of e · b · s · h: a block's attention
-    gathers before qkv, twice (forward, and for its weights), and before the projection's
-    backward, and scatters after the projection and after qkv's gradient; the embedding
-    scatters once and gathers once, the logits gather twice and scatter once.
+    gathers before qkv, twice (forward, and for its weights), and before the backward of
+    the projection, and scatters after the projection and after qkv's gradient; the
+    embedding scatters and gathers once, the logits gather twice and scatter once.
     """
     t, d, e = 2, 4, 2
     rows = mixture(tensor=t, data=d, expert=e, sequence=True)

@@ -61,7 +61,14 @@ def predict_batch(
             recomputation, sequence parallelism; its own split is not used.
         splits: valid splits, such as `simulator.splits.all_splits` lists.
         profile: constants to price with; the device's own if left out.
+
+    Raises:
+        ValueError: the plan divides tokens or experts, or its blocks are not equal.
     """
+    mesh = plan.parallelism
+    if mesh.context * mesh.expert > 1:
+        problem = "the batch engine divides neither tokens (context) nor experts"
+        raise ValueError(problem)
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))
