@@ -64,10 +64,13 @@ def predict_batch(
         profile: constants to price with; the device's own if left out.
 
     Raises:
-        ValueError: the plan divides states among replicas.
+        ValueError: the plan divides tokens, experts or states, or its blocks are not
+            equal.
     """
-    if plan.parallelism.zero:
-        raise ValueError("the batch engine takes plans with zero = 0 only")
+    mesh = plan.parallelism
+    if mesh.context * mesh.expert > 1 or mesh.zero:
+        problem = "the batch engine divides neither tokens, nor experts, nor states"
+        raise ValueError(problem)
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))
