@@ -112,8 +112,10 @@ def test_without_a_pipeline_batch_is_exact():
         assert answer.step_time[position] == pytest.approx(one.step_time_s, rel=1e-3)
 
 
-@pytest.mark.parametrize("choices", [{"context": 2}, {"data": 2, "expert": 2}])
-def test_tokens_and_experts_are_not_divided_in_a_batch(choices):
+@pytest.mark.parametrize(
+    "choices", [{"context": 2}, {"data": 2, "expert": 2}, {"data": 2, "zero": 1}]
+)
+def test_neither_tokens_nor_experts_nor_states_are_divided_in_a_batch(choices):
     divided = spread(experts=EXPERTS, **choices)
-    with pytest.raises(ValueError, match=r"neither tokens .* nor experts"):
+    with pytest.raises(ValueError, match=r"neither tokens, nor experts, nor states"):
         predict_batch(divided, all_splits(divided))

@@ -14,7 +14,6 @@ taken to run without gaps, and of gradients summed during the last backward, wha
 exposed is what does not fit under it. Where transfers cost little the difference to
 the longest path is below a percent, and tests bound it; where they dominate (chunks
 over 10 Gbit/s, say) it reached 35 %. Price the best candidates again, one by one.
-Every replica holds all states (zero = 0).
 
 Source: Narayanan et al., arXiv:2104.04473, section 2.2 (bubble of both schedules).
 """
