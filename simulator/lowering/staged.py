@@ -6,11 +6,17 @@ from dataclasses import dataclass
 
 from models.model import Layer, Model
 from models.work import Share
+from simulator.lowering.context import ContextWay
 from simulator.lowering.formats import element_bytes
-from simulator.lowering.passes import Passes, gather_received, layer_passes
+from simulator.lowering.passes import Passes, Ways, gather_received, layer_passes
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
-from simulator.lowering.stages import Stage, cut, layer_parameters
+from simulator.lowering.stages import (
+    Stage,
+    cut,
+    expert_parameters,
+    layer_parameters,
+)
 from simulator.plan import Plan
 from simulator.workload import Body, HostTask, Item, Repeat
 from topologies.units import Bytes, Count
@@ -29,6 +35,7 @@ class LoweredStage:
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
+        expert_gradient_bytes: those among them that not all replicas hold [B].
     """
 
     stage: Stage
@@ -39,6 +46,7 @@ class LoweredStage:
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
     gradient_bytes: Bytes
+    expert_gradient_bytes: Bytes
 
 
 def lower_stages(
@@ -61,8 +69,11 @@ def lower_stages(
     for stage in cut(model, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
         parameters = sum(
-            layer_parameters(layer, mesh.tensor, is_tied_copy=has_copy)
+            layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
             for layer in stage.layers
+        )
+        of_experts = sum(
+            expert_parameters(layer, mesh.tensor, mesh.expert) for layer in stage.layers
         )
         is_last = stage.index == mesh.num_stages - 1
         received = _received(plan, model, has_sender=stage.index > 0)
@@ -78,6 +89,7 @@ def lower_stages(
                 passes,
                 parameters,
                 gradient * parameters,
+                gradient * of_experts,
             )
         )
     return tuple(lowered)
@@ -116,7 +128,9 @@ def _bodies(
 def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
     """Return a layer's items under the plan's recomputation and overlap."""
     mesh = plan.parallelism
-    return layer_passes(layer, share, mesh.recompute, is_overlapped=mesh.overlap_tensor)
+    context = ContextWay(mesh.context_method, mesh.context_balanced)
+    ways = Ways(mesh.overlap_tensor, context)
+    return layer_passes(layer, share, mesh.recompute, ways)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:
@@ -130,19 +144,22 @@ def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]
     if not has_sender or tensor == 1 or plan.parallelism.sequence:
         return ()
     block = next(layer for layer in model.layers if layer.role == "block")
-    elements = block.output_elements * plan.batch.micro
+    elements = block.output_elements * make_share(plan).samples
     return (gather_received(element_bytes(plan.training.precision) * elements),)
 
 
 def make_share(plan: Plan) -> Share:
     """Return one device's share of a layer for one micro-batch."""
-    tensor = plan.parallelism.tensor
+    mesh = plan.parallelism
     return Share(
-        samples=plan.batch.micro,
-        tensor=tensor,
-        sequence=tensor if plan.parallelism.sequence else 1,
+        samples=plan.batch.micro / mesh.context,
+        tensor=mesh.tensor,
+        sequence=mesh.tensor if mesh.sequence else 1,
         element=element_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
+        expert=mesh.expert,
+        context=mesh.context,
+        load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 
 from models.work import memory_work
 from simulator.lowering.emitter import Draft, Emitter
+from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import NORM_BYTES, element_bytes
 from simulator.lowering.pipeline import Step, last_gradients
 from simulator.lowering.sharding.rule import gradient_shards, state_shards
@@ -41,7 +42,9 @@ def emit_gradient_sync(
     is_late = not plan.synchronization.overlap and not parallelism.zero
     if parallelism.replicas > 1 and is_late:
         total = sum(low.gradient_bytes for low in mine)
-        items.append(Message("gradients", "all-reduce", "data", total))
+        of_experts = sum(low.expert_gradient_bytes for low in mine)
+        has_copies = parallelism.replicas > parallelism.expert
+        items += gradient_sums(total, of_experts, has_copies=has_copies)
     body = Body(f"gradients of rank {rank}", "message", tuple(items))
     after = (*last_gradients(step.rows[rank]).values(), *reduced)
     emitter.emit(("gradients", rank), Draft("gradients", (rank,), "data", body, after))

@@ -21,6 +21,7 @@ from simulator.plans.fields import (
     Attention,
     Balance,
     Bound,
+    ContextMethod,
     ConvolutionAlgorithm,
     Family,
     GradientPrecision,
@@ -246,6 +247,23 @@ class ParallelismSection(Section):
         default=False,
         description="Whether tensor collectives of the backward pass run beside the"
         " gradient products that do not need them (Megatron-LM since 2022).",
+    )
+    context_method: ContextMethod = Field(
+        default="ring",
+        description="How attention meets the keys and values of other devices of a"
+        " sample: they go around a ring while attention computes, or are gathered"
+        " before it.",
+    )
+    context_balanced: bool = Field(
+        default=True,
+        description="Whether each of these devices has a piece from either end of a"
+        " sample, so that a causal mask leaves all of them the same work.",
+    )
+    expert_imbalance: Annotated[float, Field(ge=1, le=MAX_CAPACITY)] = Field(
+        default=1.0,
+        description="Rows of the device whose experts get most, over the mean; nothing"
+        " is dropped, and all wait for it.",
+        examples=[1.2],
     )
     schedule: Schedule = Field(
         default="1f1b", description="Order of micro-batches in the pipeline."

@@ -20,7 +20,12 @@ MALFORMED = sorted((ROOT / "tests" / "malformed").glob("*.toml"))
 ARITHMETIC = {
     "batch-not-whole",
     "blocks-not-whole",
+    "context-against-tokens",
+    "context-of-images",
+    "context-of-stored-scores",
     "dimensions-of-an-image-model",
+    "expert-parallel-without-experts",
+    "experts-against-devices",
     "family-without-dimensions",
     "heads-against-hidden",
     "interleaved-faults",
@@ -45,7 +50,6 @@ ARITHMETIC = {
     "model-file-is-a-plan",
     "model-file-missing",
     "model-file-without-length",
-    "tensor-of-experts",
     "top-k-above-experts",
     # of the network
     "background-faults",

@@ -14,7 +14,6 @@ taken to run without gaps, and of gradients summed during the last backward, wha
 exposed is what does not fit under it. Where transfers cost little the difference to
 the longest path is below a percent, and tests bound it; where they dominate (chunks
 over 10 Gbit/s, say) it reached 35 %. Price the best candidates again, one by one.
-Every replica holds all states (zero = 0).
 
 Source: Narayanan et al., arXiv:2104.04473, section 2.2 (bubble of both schedules).
 """
@@ -64,10 +63,13 @@ def predict_batch(
         profile: constants to price with; the device's own if left out.
 
     Raises:
-        ValueError: the plan divides states among replicas.
+        ValueError: the plan divides tokens, experts or states, or its blocks are not
+            equal.
     """
-    if plan.parallelism.zero:
-        raise ValueError("the batch engine takes plans with zero = 0 only")
+    mesh = plan.parallelism
+    if mesh.context * mesh.expert > 1 or mesh.zero:
+        problem = "the batch engine divides neither tokens, nor experts, nor states"
+        raise ValueError(problem)
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))
