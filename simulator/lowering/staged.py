@@ -34,6 +34,7 @@ class LoweredStage:
         before_backward: what precedes the last layer's backward.
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
+        expert_parameters: those among them that not all replicas hold [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
         expert_gradient_bytes: those among them that not all replicas hold [B].
     """
@@ -45,6 +46,7 @@ class LoweredStage:
     before_backward: tuple[Item, ...]
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
+    expert_parameters: Count
     gradient_bytes: Bytes
     expert_gradient_bytes: Bytes
 
@@ -88,6 +90,7 @@ def lower_stages(
                 behind,
                 passes,
                 parameters,
+                of_experts,
                 gradient * parameters,
                 gradient * of_experts,
             )

@@ -16,13 +16,13 @@ from simulator.lowering.formats import (
     optimizer_bytes,
     optimizer_traffic,
 )
-from simulator.lowering.sharding.rule import sharding_of
+from simulator.lowering.sharding.rule import Sharding, sharding_of
 from simulator.plan import Plan
-from topologies.units import Bytes
+from topologies.units import Bytes, Count
 
 
 class States(NamedTuple):
-    """Bytes that one device keeps for each parameter of its stages [B each]."""
+    """Bytes that one device keeps for parameters [B each]."""
 
     weights: Bytes
     gradients: Bytes
@@ -38,13 +38,38 @@ def kept_precision(plan: Plan) -> str:
 
 
 def states_of(plan: Plan) -> States:
+    """Return what a device keeps for each parameter that all replicas hold."""
+    rule = sharding_of(plan)
+    return _divided(plan, rule, rule.shards if rule else 1)
+
+
+def held_states(plan: Plan, parameters: Count, of_experts: Count = 0.0) -> States:
+    """Return what a device keeps for its parameters.
+
+    Args:
+        plan: that says how they are kept and divided.
+        parameters: of its stages on one tensor rank, before division [1].
+        of_experts: those among them that not all replicas hold [1].
+    """
+    rule = sharding_of(plan)
+    dense = states_of(plan)
+    experts = _divided(plan, rule, rule.expert_shards if rule else 1)
+    return States(
+        *(
+            size * (parameters - of_experts) + other * of_experts
+            for size, other in zip(dense, experts, strict=True)
+        )
+    )
+
+
+def _divided(plan: Plan, rule: Sharding | None, shards: int) -> States:
     """Return what a device keeps for each parameter, after division.
 
     With 16-bit parameters and gradients and Adam, 2 + 2 + 12 bytes, of which ZeRO
     divides the last by s, the last two, or all. A part of a gradient is kept no
     narrower than its parameter.
     """
-    training, rule = plan.training, sharding_of(plan)
+    training = plan.training
     kept = kept_precision(plan)
     weights, gradients = (
         element_bytes(kept),
@@ -53,11 +78,11 @@ def states_of(plan: Plan) -> States:
     optimizer = optimizer_bytes(training.optimizer, kept)
     if rule is None:
         return States(weights, gradients, optimizer)
-    optimizer /= rule.shards
-    whole = weights if rule.stage < 3 else weights / rule.shards
+    optimizer /= shards
+    whole = weights if rule.stage < 3 else weights / shards
     if rule.keeps_whole_gradients:
         return States(whole, gradients, optimizer)
-    return States(whole, max(weights, gradients) / rule.shards, optimizer)
+    return States(whole, max(weights, gradients) / shards, optimizer)
 
 
 def plan_traffic(plan: Plan) -> Bytes:

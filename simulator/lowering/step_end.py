@@ -9,7 +9,11 @@ from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import NORM_BYTES, element_bytes
 from simulator.lowering.pipeline import Step, last_gradients
-from simulator.lowering.sharding.rule import gradient_shards, state_shards
+from simulator.lowering.sharding.rule import (
+    state_shards,
+    summed_gradients,
+    updated_parameters,
+)
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
 from simulator.lowering.states import plan_traffic
@@ -37,7 +41,7 @@ def emit_gradient_sync(
             replicated_parameters(layer) for low in mine for layer in low.stage.layers
         )
         size = element_bytes(plan.training.gradient_precision) * replicated
-        size /= gradient_shards(plan)
+        size = summed_gradients(plan, size)
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
     is_late = not plan.synchronization.overlap and not parallelism.zero
     if parallelism.replicas > 1 and is_late:
@@ -55,8 +59,12 @@ def emit_copies(emitter: Emitter, step: Step) -> None:
     pairs = {low.ranks for low in step.stages if len(low.ranks) > 1}
     for pair in sorted(pairs):
         first, second = pair
-        size = sum(low.gradient_bytes for low in stages_of(step.stages, first))
-        size /= gradient_shards(step.plan)
+        mine = stages_of(step.stages, first)
+        size = summed_gradients(
+            step.plan,
+            sum(low.gradient_bytes for low in mine),
+            sum(low.expert_gradient_bytes for low in mine),
+        )
         message = Message("copies", "all-reduce", "pipeline", size, (first, second))
         body = Body(f"copies on ranks {first} and {second}", "message", (message,))
         after = tuple(("gradients", rank) for rank in pair)
@@ -75,7 +83,7 @@ def emit_tied_embedding(
     if not copies_tied_table(plan) or not tied:
         return
     size = element_bytes(plan.training.gradient_precision) * sum(tied)
-    size /= gradient_shards(plan)
+    size = summed_gradients(plan, size)
     body = Body(
         "tied embedding",
         "message",
@@ -135,8 +143,12 @@ def emit_optimizer(
     It waits for the gradient norm, or, where that is checked afterwards, for the
     rank's own gradients.
     """
-    parameters = sum(low.parameters for low in stages_of(stages, rank))
-    parameters /= state_shards(plan)
+    mine = stages_of(stages, rank)
+    parameters = updated_parameters(
+        plan,
+        sum(low.parameters for low in mine),
+        sum(low.expert_parameters for low in mine),
+    )
     traffic = plan_traffic(plan)
     items: tuple[Item, ...] = (
         HostTask("step", "step"),

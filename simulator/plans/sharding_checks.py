@@ -20,11 +20,6 @@ def sharding_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
     if parallelism.reduce_each and zero < 2:
         problem = f"true, but under zero = {zero} whole gradients are kept"
         yield _needs("reduce_each", problem, "write zero = 2 or 3, or leave it out")
-    if zero and parallelism.expert > 1:
-        problem = f"{zero}, with experts over {parallelism.expert} devices, whose"
-        problem += " states are not divided yet"
-        involves = ("parallelism.expert",)
-        yield Fault("parallelism.zero", problem, "write zero = 0", involves=involves)
 
 
 def kept_faults(training: TrainingSection) -> Iterator[Fault]:

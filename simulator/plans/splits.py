@@ -84,6 +84,15 @@ def group_faults(parallelism: ParallelismSection, data: int) -> Iterator[Fault]:
                 f"{name} = {nearest_divisor(replicas, degree)} would fit",
                 involves=("parallelism.data", "parallelism.context"),
             )
+    shard = parallelism.shard or replicas
+    if parallelism.zero and parallelism.expert > 1 and shard != replicas:
+        yield Fault(
+            "parallelism.shard",
+            f"{shard} of {replicas} devices, but with experts over"
+            f" {parallelism.expert} devices all divide the states",
+            "leave shard out",
+            involves=("parallelism.expert",),
+        )
 
 
 def nearest_divisor(number: int, wanted: int) -> int:

@@ -44,7 +44,7 @@ class ShardedPasses:
         place: the next visit.
         num_gathered: visits whose gather is emitted [1].
         sent: the last gather or reduction over the ranks that divide the states.
-        unawaited: first messages of reductions that compute has not waited for.
+        unawaited: messages of reductions within groups that compute has not waited for.
         ends: the last reduction on each stream, after which all gradients are summed.
     """
 
@@ -111,7 +111,9 @@ class ShardedPasses:
             if visit.action != action:
                 end = place
                 break
-            if visit.part is None or not visit.is_gathered or self.rule.shards == 1:
+            if visit.part is None or not visit.is_gathered:
+                continue
+            if not gathering(self.rule, visit.part.unit):
                 continue
             bound = place - self.rule.prefetch - 1
             after = (*self.sent, *([self._key(bound)] if bound >= 0 else []))
@@ -161,13 +163,13 @@ class ShardedPasses:
         opening = _opening(low, part, kind)
         if self.step.plan.stage_times is not None:
             layers, opening = (low.bodies[kind].items,), ()
-        is_copied = visit.is_gathered and self.rule.stage == 3 and self.rule.shards > 1
-        copied = part.unit.parameters if is_copied else 0.0
-        key = ("visit", kind, copied, opening, *map(id, layers))
+        is_copied = visit.is_gathered and self.rule.stage == 3
+        copied = copying_out(self.rule, part.unit) if is_copied else None
+        key = ("visit", kind, copied and copied.size, opening, *map(id, layers))
         if key not in emitter.bodies:
             items: list[Item] = [*opening]
-            if copied:
-                items.append(copying_out(self.rule, part.unit))
+            if copied and copied.size:
+                items.append(copied)
             items += (Repeat(each, 1) for each in layers)
             phase = low.bodies[kind].phase
             name = f"{phase} of {part.unit.name}"
@@ -179,20 +181,21 @@ class ShardedPasses:
         if visit.part is None or not visit.is_reduced:
             return
         unit, after = visit.part.unit, (self._key(self.place),)
-        first: Hashable = None
+        awaited: Hashable = None
         for stream, message in reductions(self.rule, unit):
             name = f"{message.pattern} {unit.name}"
-            body = emitter.body((stream, unit), name, "message", message)
+            body = emitter.body((message, unit), name, "message", message)
             behind = (*after, *self.sent) if stream == "reduce" else after
-            key = (stream, self.rank, self.place)
+            key = (stream, message.axis, self.rank, self.place)
             emitter.emit(key, Draft(name, (self.rank,), stream, body, behind))
             after = (key,)
             if stream == "reduce":
                 self.sent = after
             self.ends[stream] = key
-            first = first or key
-        if first:
-            self.unawaited.append(first)
+            if stream == "reduce" or awaited is None:
+                awaited = key
+        if awaited:
+            self.unawaited.append(awaited)
 
 
 def emit_new_parameters(
@@ -201,15 +204,17 @@ def emit_new_parameters(
     """Emit the gathering of what a rank's optimizer has updated, under ZeRO-1 and 2."""
     if rule.stage == 3 or rule.gathers_in_forward or rule.shards == 1:
         return
-    parameters = sum(low.parameters for low in stages_of(stages, rank))
-    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters))
+    mine = stages_of(stages, rank)
+    parameters = sum(low.parameters for low in mine)
+    of_experts = sum(low.expert_parameters for low in mine)
+    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters, of_experts))
     draft = Draft(body.name, (rank,), "gather", body, (("optimizer", rank),))
     emitter.emit(("parameters", rank), draft)
 
 
 def _gather_body(emitter: Emitter, rule: Sharding, unit: Unit) -> Body:
-    message = gathering(rule, unit)
-    return emitter.body(("gather", unit), f"gather {unit.name}", "message", message)
+    messages = gathering(rule, unit)
+    return emitter.body(("gather", unit), f"gather {unit.name}", "message", *messages)
 
 
 def _layer_items(

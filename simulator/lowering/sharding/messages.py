@@ -2,8 +2,10 @@
 
 Sizes are those of the whole unit on one tensor rank, as NCCL counts them.
 
-Limits: parts are not padded to equal sizes; what other ranks divide, such as experts,
-would be further messages of a unit, on axes of their own.
+Experts that not all replicas hold are in messages of their own, after the others, on
+the axis of the ranks that hold the same ones.
+
+Limits: parts are not padded to equal sizes.
 """
 
 from __future__ import annotations
@@ -23,10 +25,17 @@ class Reduction(NamedTuple):
     message: Message
 
 
-def gathering(rule: Sharding, unit: Unit) -> Message:
-    """Return the gathering of a unit's parameters."""
-    size = rule.element * unit.parameters
-    return Message("parameters", "all-gather", "shard", size)
+def gathering(rule: Sharding, unit: Unit) -> tuple[Message, ...]:
+    """Return the gathering of a unit's parameters, and of its experts'."""
+    found = []
+    size = rule.element * (unit.parameters - unit.of_experts)
+    if rule.shards > 1 and size:
+        found.append(Message("parameters", "all-gather", "shard", size))
+    of_experts = rule.element * unit.of_experts
+    if rule.expert_shards > 1 and of_experts:
+        name = "expert parameters"
+        found.append(Message(name, "all-gather", "expert-data", of_experts))
+    return tuple(found)
 
 
 def reductions(rule: Sharding, unit: Unit) -> tuple[Reduction, ...]:
@@ -35,12 +44,17 @@ def reductions(rule: Sharding, unit: Unit) -> tuple[Reduction, ...]:
     Over all replicas a reduce-scatter; in hybrid groups that, and an all-reduce of the
     parts among the ranks that hold the same.
     """
-    size = rule.gradient * unit.parameters
+    size = rule.gradient * (unit.parameters - unit.of_experts)
     scattered = Message("gradients", "reduce-scatter", "shard", size)
     summed = Message("gradients", "all-reduce", "replicate", size / rule.shards)
     found = []
-    if rule.shards > 1:
+    if rule.shards > 1 and size:
         found.append(Reduction("reduce", scattered))
+    of_experts = rule.gradient * unit.of_experts
+    if rule.expert_shards > 1 and of_experts:
+        name = "expert gradients"
+        divided = Message(name, "reduce-scatter", "expert-data", of_experts)
+        found.append(Reduction("reduce", divided))
     if rule.copies > 1:
         found.append(Reduction("data", summed))
     return tuple(found)
@@ -48,4 +62,5 @@ def reductions(rule: Sharding, unit: Unit) -> tuple[Reduction, ...]:
 
 def copying_out(rule: Sharding, unit: Unit) -> Work:
     """Return the copying of a gathered unit to where kernels read it: in and out."""
-    return memory_work("copy out", 2 * rule.element * unit.parameters)
+    messages = gathering(rule, unit)
+    return memory_work("copy out", 2 * sum(message.size for message in messages))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from models.model import Layer
 from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.staged import LoweredStage, copies_tied_table
-from simulator.lowering.stages import layer_parameters
+from simulator.lowering.stages import expert_parameters, layer_parameters
 from simulator.plan import Plan
 from topologies.units import Count
 
@@ -27,11 +27,13 @@ class Unit:
     Fields:
         name: what a trace shows.
         parameters: on one tensor rank, whole [1].
+        of_experts: those among them that not all replicas hold [1].
         is_root: whether it stays while any micro-batch is under way.
     """
 
     name: str
     parameters: Count
+    of_experts: Count = 0.0
     is_root: bool = False
 
 
@@ -68,7 +70,8 @@ def parts_of(
 
 def _whole(low: LoweredStage) -> Part:
     """Return a stage as one part, for passes whose time is known only as a whole."""
-    unit = Unit(f"stage {low.stage.index}", low.parameters)
+    name = f"stage {low.stage.index}"
+    unit = Unit(name, low.parameters, low.expert_parameters)
     return Part(unit, 0, len(low.stage.layers) - 1)
 
 
@@ -76,14 +79,18 @@ def _layers(plan: Plan, low: LoweredStage) -> tuple[Part, ...]:
     """Return a part for each layer with parameters."""
     parts: list[Part] = []
     for place, layer in enumerate(low.stage.layers):
-        count = _parameters(plan, layer)
+        count, of_experts = _parameters(plan, layer)
         is_own = count and (not parts or parts[-1].unit.parameters)
         if parts and not is_own and layer.tied_to is None:
-            joined = parts[-1].unit.parameters + count
-            name = layer.name if count else parts[-1].unit.name
-            parts[-1] = Part(Unit(name, joined), parts[-1].first, place)
+            before = parts[-1].unit
+            unit = Unit(
+                layer.name if count else before.name,
+                before.parameters + count,
+                before.of_experts + of_experts,
+            )
+            parts[-1] = Part(unit, parts[-1].first, place)
         else:
-            parts.append(Part(Unit(layer.name, count), place, place))
+            parts.append(Part(Unit(layer.name, count, of_experts), place, place))
     return tuple(parts)
 
 
@@ -96,13 +103,14 @@ def _buckets(plan: Plan, low: LoweredStage, size: Count) -> tuple[Part, ...]:
         size: parameters that fill a bucket [1].
     """
     parts: list[Part] = []
-    filled, last = 0.0, len(low.stage.layers) - 1
+    filled, experts, last = 0.0, 0.0, len(low.stage.layers) - 1
     for place in range(last, -1, -1):
-        filled += _parameters(plan, low.stage.layers[place])
+        count, of_experts = _parameters(plan, low.stage.layers[place])
+        filled, experts = filled + count, experts + of_experts
         if filled >= size or place == 0:
-            unit = Unit(f"bucket {len(parts)} of stage {low.stage.index}", filled)
-            parts.append(Part(unit, place, last))
-            filled, last = 0.0, place - 1
+            name = f"bucket {len(parts)} of stage {low.stage.index}"
+            parts.append(Part(Unit(name, filled, experts), place, last))
+            filled, experts, last = 0.0, 0.0, place - 1
     return tuple(reversed(parts))
 
 
@@ -130,7 +138,8 @@ def _with_root(
     return {stage: tuple(own) for stage, own in changed.items()}
 
 
-def _parameters(plan: Plan, layer: Layer) -> Count:
-    """Return the parameters of a layer on one tensor rank [1]."""
-    has_copy = copies_tied_table(plan)
-    return layer_parameters(layer, plan.parallelism.tensor, is_tied_copy=has_copy)
+def _parameters(plan: Plan, layer: Layer) -> tuple[Count, Count]:
+    """Return the parameters of a layer on one tensor rank, and its experts' [1]."""
+    mesh, has_copy = plan.parallelism, copies_tied_table(plan)
+    count = layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
+    return count, expert_parameters(layer, mesh.tensor, mesh.expert)
