@@ -76,6 +76,7 @@ class Profile:
         host_pass: host time per forward of a micro-batch beside its kernels [s].
         host_step: host time per step beside micro-batches [s].
         device_overhead: memory that context and libraries hold [B].
+        allocator_share: what the allocator holds beside tensors, over those [1].
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
@@ -98,6 +99,7 @@ class Profile:
     host_pass: Seconds
     host_step: Seconds
     device_overhead: Bytes
+    allocator_share: Ratio
     links: Mapping[str, LinkFit]
     error_low: float
     error_high: float
@@ -120,6 +122,7 @@ UNITS: dict[str, str] = {
     "host_pass": "s",
     "host_step": "s",
     "device_overhead": "B",
+    "allocator_share": "1",
 }
 """Unit of every constant in a profile file."""
 

@@ -21,7 +21,7 @@ GradientPrecision = Literal["fp32", "fp16", "bf16"]
 ConvolutionAlgorithm = Literal[
     "auto", "direct", "gemm", "implicit-gemm", "winograd", "fft"
 ]
-Optimizer = Literal["adam", "momentum", "sgd"]
+Optimizer = Literal["adam", "adagrad", "lbfgs", "momentum", "sgd"]
 Schedule = Literal[
     "1f1b",
     "gpipe",

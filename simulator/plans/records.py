@@ -359,7 +359,17 @@ class TrainingSection(Section):
         " which is cast when it is gathered.",
     )
     optimizer: Optimizer = Field(
-        default="adam", description="Sets the optimizer state in memory."
+        default="adam",
+        description="Sets the optimizer's state in memory, and the bytes of its step.",
+    )
+    history: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
+        default=10,
+        description="Pairs of steps and gradients that lbfgs keeps.",
+    )
+    loss_copies: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
+        default=1,
+        description="Copies of the logits in fp32 that the loss has at once: 1 where"
+        " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them.",
     )
     convolution: ConvolutionAlgorithm = Field(
         default="auto",

@@ -1,0 +1,157 @@
+"""A rank's schedule, layer by layer: what is there beside states at each moment.
+
+A forward keeps what its layers' backward needs, a backward frees it from the last layer
+on; while a layer's backward runs, what it computes again and its gradients are there.
+Of a backward in two parts, the first keeps what the second needs: inputs of weighted
+operators and the gradients of their outputs.
+
+A pass does the same to memory whatever its micro-batch, so it is followed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import NamedTuple
+
+from models.model import Layer
+from simulator.lowering.schedules.actions import Action, Kind
+from simulator.memories.needs import Needs
+from topologies.units import Bytes
+
+
+class Moment(NamedTuple):
+    """What is there beside states, and when [B].
+
+    Fields:
+        activations: kept, or computed again.
+        working: what only the pass needs.
+        workspace: of its convolutions.
+        buffers: of messages.
+        action: the pass; None at the optimizer's step.
+        layer: whose part of it; empty for all of it.
+    """
+
+    activations: Bytes = 0.0
+    working: Bytes = 0.0
+    workspace: Bytes = 0.0
+    buffers: Bytes = 0.0
+    action: Action | None = None
+    layer: str = ""
+
+    @property
+    def total(self) -> Bytes:
+        """The sum of the four [B]."""
+        return self.activations + self.working + self.workspace + self.buffers
+
+
+class Stretch(NamedTuple):
+    """A pass, or consecutive layers of one.
+
+    Fields:
+        action: the pass.
+        first, last: places of the layers in their stage.
+        buffers: of messages meanwhile [B].
+        has_fresh: whether gradients of weights are not among those.
+    """
+
+    action: Action
+    first: int
+    last: int
+    buffers: Bytes
+    has_fresh: bool = True
+
+
+class _Effect(NamedTuple):
+    """What a stretch changes for good, and its fullest moment over what was before."""
+
+    change: Bytes
+    most: Moment
+
+
+def fullest(
+    stretches: Iterable[Stretch],
+    layers: Mapping[int, tuple[Layer, ...]],
+    needs: Mapping[Layer, Needs],
+    workspaces: Mapping[tuple[Layer, Kind], Bytes],
+) -> Moment:
+    """Return the fullest moment of a rank's passes, the first of equals.
+
+    Args:
+        stretches: of its schedule, in order.
+        layers: of its stages, by number.
+        needs: of each layer.
+        workspaces: of a layer's convolutions in a kind of pass; left out, none [B].
+    """
+    known: dict[tuple[int, Kind, int, int, bool], _Effect] = {}
+    now = 0.0
+    peak = Moment()
+    for action, first, last, buffers, has_fresh in stretches:
+        key = (action.stage, action.kind, first, last, has_fresh)
+        if key not in known:
+            own = layers[action.stage][first : last + 1]
+            known[key] = _effect(own, action.kind, needs, workspaces, has_fresh)
+        change, most = known[key]
+        if now + most.total + buffers > peak.total:
+            activations = now + most.activations
+            peak = most._replace(
+                activations=activations, buffers=buffers, action=action
+            )
+        now += change
+    return peak
+
+
+def _effect(
+    layers: tuple[Layer, ...],
+    kind: Kind,
+    needs: Mapping[Layer, Needs],
+    workspaces: Mapping[tuple[Layer, Kind], Bytes],
+    has_fresh: bool,
+) -> _Effect:
+    """Return what a pass through some layers does to memory."""
+    now = 0.0
+    most: Moment | None = None
+    for layer, count in _runs(layers, kind):
+        need = needs[layer]
+        change = _change(need, kind)
+        before = now + max((count - 1) * change, 0.0)
+        now += count * change
+        workspace = workspaces.get((layer, kind), 0.0)
+        during = Moment(
+            before + (0.0 if kind in {"F", "W"} else need.again),
+            _working(need, kind, has_fresh=has_fresh),
+            workspace,
+            layer=layer.name,
+        )
+        after = Moment(now, workspace=workspace if kind == "F" else 0, layer=layer.name)
+        for moment in (during, after):
+            if most is None or moment.total > most.total:
+                most = moment
+    return _Effect(now, most or Moment())
+
+
+def _runs(layers: tuple[Layer, ...], kind: Kind) -> Iterator[tuple[Layer, int]]:
+    """Yield each run of equal layers, in the order of a pass, and its length."""
+    ordered = layers if kind == "F" else tuple(reversed(layers))
+    for layer, run in groupby(ordered):
+        yield layer, len(list(run))
+
+
+def _change(need: Needs, kind: Kind) -> Bytes:
+    """Return by how much a layer's pass changes what is kept [B]."""
+    changes: dict[Kind, Bytes] = {
+        "F": need.kept,
+        "B": -need.kept,
+        "I": need.left - need.kept,
+        "W": -need.left,
+    }
+    return changes[kind]
+
+
+def _working(need: Needs, kind: Kind, *, has_fresh: bool) -> Bytes:
+    """Return what only a layer's pass needs [B]."""
+    if kind == "F":
+        return 0.0
+    if kind == "W":
+        return need.fresh if has_fresh else 0.0
+    return need.both if kind == "B" and has_fresh else need.gradients
