@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from models.convolutional.blocks import Maps
 from models.convolutional.path import Path
+from models.functions import Contrast, Pool
 from models.model import Layer, Model
 from models.operators import Elementwise, LocallyConnected, Window
 
@@ -128,7 +129,12 @@ def _l2_pool(maps: Maps, window: Window) -> Path:
     outputs = maps.slide(window.size, window.stride, 0)
     moved = 2.0 * (maps.elements + outputs.elements)
     operator = Elementwise(
-        "l2 pool", moved, 2.0 * moved, kept_bytes=moved, window=window
+        "l2 pool",
+        moved,
+        2.0 * moved,
+        kept_bytes=moved,
+        window=window,
+        function=Pool("l2", window.size, window.stride),
     )
     return Path(maps).then(operator, outputs)
 
@@ -152,5 +158,6 @@ def _contrast(maps: Maps, *, keeps_output: bool) -> Path:
         kept_bytes=kept,
         launches=(4, 4),
         window=Window(2 * _CONTRAST - 1),
+        function=Contrast(_CONTRAST),
     )
     return Path(maps).then(operator)

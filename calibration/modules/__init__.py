@@ -3,7 +3,7 @@
 from calibration.modules.batch import example_batch, loss
 from calibration.modules.initial import initialise
 from calibration.modules.layer import LayerModule
-from calibration.modules.network import Network, Part, build, tie
+from calibration.modules.network import Network, Part, build, materialise, tie
 from calibration.modules.uncovered import Uncovered
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "example_batch",
     "initialise",
     "loss",
+    "materialise",
     "tie",
 ]

@@ -51,6 +51,8 @@ class LayerModule(nn.Module):
         self.layer = layer
         self.recomputes_core = False
         self.steps: list[Step] = []
+        reads = (name for names in layer.reads.values() for name in names)
+        self._read_by_name = {*reads, *layer.leaves, layer.puts_out}
         for operator in layer.operators:
             if not _is_loss(operator):
                 self._add(operator, recipe)
@@ -91,13 +93,14 @@ class LayerModule(nn.Module):
         return runs
 
     def _run(self, steps: list[Step], values: Values) -> Values:
-        """Return what some steps put out beside `values`."""
-        values, put_out = dict(values), Values()
+        """Return what some steps put out, as far as a later one reads it."""
+        put_out = Values()
         for step in steps:
             module = self.get_submodule(step.module)
-            value = module(*(_read(values, name) for name in step.reads))
-            values[step.name] = values[PREVIOUS] = value
-            put_out[step.name] = put_out[PREVIOUS] = value
+            arguments = (_read(values | put_out, name) for name in step.reads)
+            put_out[PREVIOUS] = module(*arguments)
+            if step.name in self._read_by_name:
+                put_out[step.name] = put_out[PREVIOUS]
         return put_out
 
 

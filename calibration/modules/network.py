@@ -88,12 +88,21 @@ def build(
         network = Network(model, Recipe(Placing(meta, dtype), dropout))
     except Uncovered as fault:
         raise Uncovered(f"model {model.name} ({model.family}): {fault}") from None
-    place = torch.device(device)
-    if place.type != "meta":
-        network.to_empty(device=place)
-        tie(list(network.layers))
-        initialise(network, seed)
+    if torch.device(device).type != "meta":
+        materialise(network, device, seed)
     return network
+
+
+def materialise(
+    network: Network | Part, device: torch.device | str, seed: int = 0
+) -> None:
+    """Give the parameters of a network on `meta`, or of a part of one, their numbers.
+
+    A part gets those that the whole network has for the same seed.
+    """
+    network.to_empty(device=device)
+    tie(list(network.layers.children()))
+    initialise(network, seed)
 
 
 def tie(layers: Sequence[nn.Module]) -> None:

@@ -12,6 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from models.functions import (
+    Activation,
+    Addition,
+    Concatenation,
+    Dropout,
+    Normalisation,
+    Pool,
+)
 from models.operators import Elementwise
 
 _INDEX_BYTES = 8  # PyTorch keeps the winners of a max pooling as 64-bit integers.
@@ -79,6 +87,7 @@ def batch_norm(name: str, maps: Maps) -> Elementwise:
         backward_bytes=10.0 * elements,
         kept_bytes=2.0 * elements,
         parameters=2 * maps.channels,
+        function=Normalisation("batch", maps.channels),
     )
 
 
@@ -89,12 +98,15 @@ def relu(name: str, maps: Maps) -> Elementwise:
     """
     elements = maps.elements
     return Elementwise(
-        name, forward_bytes=4.0 * elements, backward_bytes=6.0 * elements
+        name,
+        forward_bytes=4.0 * elements,
+        backward_bytes=6.0 * elements,
+        function=Activation("relu"),
     )
 
 
 def max_pool(
-    name: str, inputs: Maps, outputs: Maps, *, keeps_input: bool
+    name: str, inputs: Maps, outputs: Maps, function: Pool, *, keeps_input: bool
 ) -> Elementwise:
     """Return a max pooling: reads its input, writes its output and indices.
 
@@ -108,11 +120,12 @@ def max_pool(
         backward_bytes=moved,
         kept_bytes=2.0 * inputs.elements if keeps_input else 0.0,
         mask_bytes=float(_INDEX_BYTES * outputs.elements),
+        function=function,
     )
 
 
 def average_pool(
-    name: str, inputs: Maps, outputs: Maps, *, keeps_input: bool
+    name: str, inputs: Maps, outputs: Maps, function: Pool, *, keeps_input: bool
 ) -> Elementwise:
     """Return a mean over windows: reads its input and writes its output.
 
@@ -125,6 +138,7 @@ def average_pool(
         forward_bytes=moved,
         backward_bytes=moved,
         kept_bytes=2.0 * inputs.elements if keeps_input else 0.0,
+        function=function,
     )
 
 
@@ -140,6 +154,7 @@ def dropout(name: str, maps: Maps, *, keeps_input: bool) -> Elementwise:
         backward_bytes=4.0 * elements,
         kept_bytes=2.0 * elements if keeps_input else 0.0,
         mask_bytes=1.0 * elements,
+        function=Dropout(),
     )
 
 
@@ -150,7 +165,9 @@ def residual(name: str, maps: Maps) -> Elementwise:
     from them: reads two, writes one.
     """
     moved = 6.0 * maps.elements
-    return Elementwise(name, forward_bytes=moved, backward_bytes=moved)
+    return Elementwise(
+        name, forward_bytes=moved, backward_bytes=moved, function=Addition()
+    )
 
 
 def concatenation(
@@ -176,4 +193,5 @@ def concatenation(
         backward_bytes=6.0 * additions * fork.elements,
         kept_bytes=2.0 * kept,
         launches=(1, additions),
+        function=Concatenation(),
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from models.convolutional.blocks import Maps, residual
 from models.convolutional.path import Path
 from models.model import Layer, Model
+from models.wiring import INPUT
 
 IMAGE = Maps(3, 224, 224)
 # Blocks in each of the four stages, and whether a block is a bottleneck.
@@ -112,8 +113,11 @@ def _block(maps: Maps, inside: Inside, stride: int) -> Path:
             .conv("shortcut", channels, 1, stride=stride, keeps_input=False)
             .norm("shortcut norm")
         )
-        path = Path(path.maps, path.operators + shortcut.operators)
-    return path.then(residual("residual", path.maps)).relu("relu")
+        summed = path.end, shortcut.end
+        path = path.beside(shortcut, INPUT)
+    else:
+        summed = path.end, INPUT
+    return path.then(residual("residual", path.maps), reads=summed).relu("relu")
 
 
 def _head(maps: Maps) -> Layer:

@@ -32,6 +32,7 @@ class Convolution:
         needs_input_gradient: False where the input is the sample itself [bool].
         keeps_input: False where another operator already keeps the same input for
             the backward pass, as the branches of a fork share theirs [bool].
+        padding: rows and columns of zeros at every edge, along height and width [1].
     """
 
     name: str
@@ -44,6 +45,7 @@ class Convolution:
     bias: bool = False
     needs_input_gradient: bool = True
     keeps_input: bool = True
+    padding: tuple[int, int] = (0, 0)
 
     split = Split.NONE
     is_core_attention = False
