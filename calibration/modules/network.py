@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from calibration.modules.attention import HeadLayout, LatentLayout
 from calibration.modules.initial import initialise
 from calibration.modules.layer import LayerModule
 from calibration.modules.placing import Placing
+from calibration.modules.pointwise import Route
 from calibration.modules.products import Matrix, Table
 from calibration.modules.table import Recipe
 from calibration.modules.uncovered import Uncovered
@@ -103,6 +105,16 @@ def materialise(
     network.to_empty(device=device)
     tie(list(network.layers.children()))
     initialise(network, seed)
+
+
+def place_tokens(network: nn.Module, positions: Tensor | None) -> None:
+    """Tell a network, or a part of one, which places of a sample its tokens have.
+
+    For a rank that holds some tokens of every sample; without, they are all in order.
+    """
+    for module in network.modules():
+        if isinstance(module, Table | HeadLayout | LatentLayout | Route):
+            module.positions = positions
 
 
 def tie(layers: Sequence[nn.Module]) -> None:
