@@ -30,6 +30,11 @@ def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
+def thinned(channels: int, thinning: int) -> int:
+    """Return channels divided by `thinning`, one at least [1]."""
+    return max(1, channels // thinning)
+
+
 @dataclass(frozen=True, slots=True)
 class Maps:
     """Dimensions of the feature maps of one sample [1]."""
@@ -68,6 +73,11 @@ class Maps:
                 strict=True,
             )
         )
+        if min(height, width) < 1:
+            raise ValueError(
+                f"image: a window of {kernel} does not fit maps of"
+                f" {self.height} x {self.width}; give larger images"
+            )
         return replace(
             self, channels=channels or self.channels, height=height, width=width
         )

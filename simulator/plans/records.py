@@ -163,6 +163,16 @@ class ModelSection(Section):
         max_length=MAX_LAYERS,
         description="Features of an MLP, from its input to its output.",
     )
+    image: Dimension | None = Field(
+        default=None,
+        description="Height and width of a sample of AlexNet, a VGG or a ResNet.",
+        examples=[64],
+    )
+    thinning: Dimension | None = Field(
+        default=None,
+        description="By what channels and hidden features of those are divided.",
+        examples=[8],
+    )
 
 
 class BatchSection(Section):

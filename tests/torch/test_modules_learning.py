@@ -30,6 +30,10 @@ MODELS = {
         "llama", TOKENS | {"feed_forward": 24, "experts": 4, "top_k": 2}
     ),
     "lenet": lenet5,
+    "alexnet": lambda: table("alexnet", {"image": 64, "thinning": 16}),
+    "vgg": lambda: table("vgg11", {"image": 32, "thinning": 16}),
+    "resnet": lambda: table("resnet18", {"image": 64, "thinning": 16}),
+    "bottlenecks": lambda: table("resnet50", {"image": 64, "thinning": 16}),
     "unet": lambda: unet(1, 2),
     "lstm": lambda: lstm("small", LstmShape(2, 16, 8, 16)),
     "lstm of a whole sequence": lambda: lstm(
