@@ -20,6 +20,7 @@ from simulator.memory import memory
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.result import Engine
 from simulator.timeline import step_time
 from topologies.units import Bytes, Flop, Ratio, Seconds
@@ -153,10 +154,11 @@ def hardware_flop(job: Job) -> Flop:
 
     Source: Narayanan et al., arXiv:2104.04473, appendix.
     """
-    model, recompute = job.model, job.plan.parallelism.recompute
+    model, mesh = job.model, job.plan.parallelism
     counts = Counter(model.layers)  # equal layers are one object
     repeated = sum(
-        count * _repeated_flop(layer, recompute) for layer, count in counts.items()
+        count * _repeated_flop(layer, recompute_of(mesh, layer))
+        for layer, count in counts.items()
     )
     once = model.forward_flop() + model.backward_flop()
     return job.plan.batch.global_ * (once + repeated)

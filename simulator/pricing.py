@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from models.work import Work
 from simulator.choice import AUTO, Allowed, Choice, choose, fastest_time
 from simulator.collectives.options import Options
+from simulator.collectives.table import TABLE
 from simulator.convolutions.choice import fastest_time as fastest_convolution_time
 from simulator.convolutions.ways import Rates
 from simulator.costs.compute import matrix_time, memory_time
@@ -179,7 +180,9 @@ class Pricer:
             return Allowed("tree")
         if item.axis != "data" or item.pattern != "all-reduce":
             offered = self.profile.algorithms
-            return Allowed(AUTO if offered else "ring", offered=offered)
+            has_ring = (item.pattern, "ring") in TABLE
+            usual = "ring" if has_ring and not offered else AUTO
+            return Allowed(usual, offered=offered)
         inside = replicas_per_node(
             self.degrees.tensor, self.degrees.data, self.cluster.devices_per_node
         )

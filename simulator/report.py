@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from simulator.collective_use import collectives_text
 from simulator.explain import contributions, footnotes
+from simulator.plans.layer_choices import described
 from simulator.remedy import remedy
 from simulator.result import Result
 from topologies.units import format_memory, format_quantity
@@ -69,6 +70,7 @@ def _heading(result: Result) -> str:
             plan.title or result.job.model.name,
             f"  {result.job.model.name} on {result.world_size} {devices}: {nodes}",
             "  " + ", ".join(details),
+            *(f"  {described(rule)}" for rule in mesh.layers),
         ]
     )
 

@@ -37,6 +37,7 @@ _TRIED = (
     *("ring", "tree", "double-binary-tree", "recursive-doubling"),
     *("halving-doubling", "hierarchical"),
 )
+_USUAL = {"broadcast": "chain", "reduce": "chain"}
 _RINGS = frozenset({"ring", "bidirectional-ring"})
 _IN_ORDER = frozenset({"multi-ring", "hierarchical"})
 
@@ -116,7 +117,7 @@ class Carrier:
         if message.axis == "model":
             return ("tree",)
         if message.axis != "data" or message.pattern != "all-reduce":
-            return ("ring",)
+            return (_USUAL.get(message.pattern, "ring"),)
         if self.algorithm != "auto":
             return (self.algorithm,)
         options = self.options_of(group)

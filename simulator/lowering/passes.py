@@ -162,7 +162,7 @@ def _backward_parts(
     gradient = operator.backward_input(share)
     weight = operator.backward_weight(share)
     if operator.parameters:
-        weight = (*weight, _accumulation(operator, share))
+        weight = (*weight, accumulation(operator, share))
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return [*gradient], weight
     is_sequence = _is_sequence(share)
@@ -190,7 +190,7 @@ def _together(
     return [Beside(message, works)] if is_overlapped else [message, *works]
 
 
-def _accumulation(operator: Operator, share: Share) -> Work:
+def accumulation(operator: Operator, share: Share) -> Work:
     """Return the addition of a fresh gradient to the one summed so far.
 
     Reads the fresh one, reads and writes the sum; bias and weight are added by

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import element_bytes
+from simulator.lowering.portions import emit_portions, left_portions
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
 from simulator.lowering.staged import LoweredStage, copies_tied_table
 from simulator.lowering.stages import layer_parameters
@@ -58,6 +59,9 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
     sends: tuple[Hashable, ...] = ()
     for action in row:
         after = (*_received(step, action, rank), *sends)
+        portions = step.stages[action.stage].portions
+        if portions and action.kind in {"B", "I"}:
+            after = (*after, *left_portions(portions, action))
         is_alone = plan.parallelism.pipeline == 1 and action.kind == "F"
         waits = is_waiting or is_alone
         if action in last:
@@ -66,6 +70,8 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
             body = step.stages[action.stage].bodies[action.kind]
             draft = Draft(str(action), (rank,), "compute", body, after, waits)
             emitter.emit(action, draft)
+        if portions and action.kind == "F":
+            emit_portions(emitter, portions, action, rank)
         sent = _emit_send(emitter, step, action, rank)
         sends = (sent,) if sent is not None and is_waiting else ()
 

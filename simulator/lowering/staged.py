@@ -8,10 +8,12 @@ from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.passes import Passes, gather_received, layer_passes
+from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
 from simulator.lowering.stages import Stage, cut, layer_parameters
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.workload import Body, HostTask, Item, Repeat
 from topologies.units import Bytes, Count
 
@@ -28,6 +30,7 @@ class LoweredStage:
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
+        portions: of the dense layers behind it whose neurons replicas divide, if any.
     """
 
     stage: Stage
@@ -37,6 +40,7 @@ class LoweredStage:
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
     gradient_bytes: Bytes
+    portions: Portions | None = None
 
 
 def lower_stages(
@@ -55,8 +59,10 @@ def lower_stages(
     gradient = element_bytes(plan.training.gradient_precision)
     known = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
     has_copy = copies_tied_table(plan)
+    portions = make_portions(plan, model)
+    replicated = before_portions(model, portions)
     lowered = []
-    for stage in cut(model, mesh.num_stages, sizes or mesh.stages):
+    for stage in cut(replicated, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
         parameters = sum(
             layer_parameters(layer, mesh.tensor, is_tied_copy=has_copy)
@@ -71,8 +77,9 @@ def lower_stages(
                 _bodies(plan, model, stage, passes),
                 before_backward,
                 passes,
-                parameters,
+                parameters + (portions.parameters if portions else 0),
                 gradient * parameters,
+                portions,
             )
         )
     return tuple(lowered)
@@ -113,7 +120,8 @@ def _bodies(
 def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
     """Return a layer's items under the plan's recomputation and overlap."""
     mesh = plan.parallelism
-    return layer_passes(layer, share, mesh.recompute, is_overlapped=mesh.overlap_tensor)
+    recompute = recompute_of(mesh, layer)
+    return layer_passes(layer, share, recompute, is_overlapped=mesh.overlap_tensor)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:

@@ -12,6 +12,7 @@ from simulator.errors import Fault
 from simulator.plans.background import background_faults
 from simulator.plans.building import build_model
 from simulator.plans.fields import MAX_DEVICES, shown
+from simulator.plans.layer_faults import layer_faults
 from simulator.plans.messages import choices
 from simulator.plans.network_checks import network_faults, num_network_nodes
 from simulator.plans.node_checks import node_faults, order_faults
@@ -87,6 +88,16 @@ def _faults(sections: Sections) -> Iterator[Fault]:
             yield from tensor_faults(sections.parallelism, model, devices)
             yield from recompute_faults(sections.parallelism, model)
             yield from _expert_faults(sections.parallelism, model)
+            yield from _layer_faults(sections.parallelism, model, sections)
+
+
+def _layer_faults(
+    parallelism: ParallelismSection, model: Model, sections: Sections
+) -> Iterator[Fault]:
+    """Yield what is wrong with choices for layers by name."""
+    cluster = sections.cluster
+    data = data_degree(parallelism, cluster) if cluster else None
+    yield from layer_faults(parallelism, model, sections.batch, data)
 
 
 def _expert_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
