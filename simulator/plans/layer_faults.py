@@ -88,13 +88,15 @@ def _place_faults(
 ) -> Iterator[Fault]:
     """Yield where layers split by neurons cannot be."""
     key = f"{_KEY}[{_index(parallelism, by_neurons[0])}]"
-    for name in ("tensor", "pipeline"):
+    alone = {"tensor": 1, "pipeline": 1, "context": 1, "zero": 0}
+    for name, only in alone.items():
         degree = getattr(parallelism, name)
-        if degree > 1:
+        if degree > only:
             problem = f"the replicas divide neurons, but {name} = {degree}"
-            remedy = f"write {name} = 1"
             involves = (f"parallelism.{name}",)
-            yield Fault(f"{key}.split", problem, remedy, involves=involves)
+            yield Fault(
+                f"{key}.split", problem, f"write {name} = {only}", involves=involves
+            )
     for layer in by_neurons:
         if product_of(layer) is None:
             dense = [x.name for x in model.layers if product_of(x)]

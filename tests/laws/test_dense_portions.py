@@ -53,7 +53,7 @@ def plan(scheme="in-turn", data=4, micro=8, microbatches=1, **rule):
 
 
 def rows_of(given_plan):
-    rows = ledger(prepare(given_plan).workload, 1, given_plan.parallelism.data)
+    rows = ledger(prepare(given_plan).workload, given_plan.parallelism.degrees)
     return {row.op: (row.bytes, row.count) for row in rows}
 
 
@@ -182,9 +182,10 @@ def test_engines_agree_and_folding_changes_nothing(scheme, data, microbatches, i
 
 
 def test_unfolding_keeps_bytes():
-    folded = prepare(plan("in-slices", microbatches=2)).workload
-    unfolded = unfold(folded, tensor=1, data=4)
-    assert ledger(unfolded, 1, 4) == ledger(folded, 1, 4)
+    given_plan = plan("in-slices", microbatches=2)
+    degrees = given_plan.parallelism.degrees
+    folded = prepare(given_plan).workload
+    assert ledger(unfold(folded, degrees), degrees) == ledger(folded, degrees)
 
 
 def test_the_next_portion_arrives_while_one_is_computed():
