@@ -18,7 +18,13 @@ from models.work import Work
 from topologies.units import Bytes, Seconds
 
 Pattern = Literal[
-    "all-reduce", "all-gather", "reduce-scatter", "broadcast", "reduce", "send"
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "broadcast",
+    "reduce",
+    "neighbour-exchange",
+    "send",
 ]
 Axis = Literal[
     "tensor",
@@ -36,6 +42,19 @@ Stream = Literal["compute", "tensor", "data", "send-forward", "send-backward"]
 Phase = Literal["forward", "backward", "step", "message"]
 
 
+class Transfer(NamedTuple):
+    """What one rank of a group sends to another.
+
+    Fields:
+        source, to: places in the group.
+        size: of the message [B].
+    """
+
+    source: int
+    to: int
+    size: Bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One collective or transfer, seen from one of the ranks that take part.
@@ -48,10 +67,11 @@ class Message:
             replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
             all-gather, the whole output; reduce-scatter, the whole input; broadcast and
-            reduce, the buffer of a rank [B].
+            reduce, the buffer of a rank; neighbour-exchange, all that is sent [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
             message on the pipeline's axis, the two that take part.
         time: as measured on the machine, if it is not to be priced [s].
+        sends: of a neighbour-exchange, all at once.
     """
 
     name: str
@@ -60,6 +80,7 @@ class Message:
     size: Bytes
     pair: tuple[int, int] = (0, 1)
     time: Seconds | None = None
+    sends: tuple[Transfer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

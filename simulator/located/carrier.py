@@ -26,7 +26,7 @@ from simulator.located.hosts import Hosts
 from simulator.located.mesh import Group, Mesh
 from simulator.lowering.sent import Sent
 from simulator.network import RingOrder, Router, Traffic, best_ring_order, ring_load
-from simulator.workload import Message
+from simulator.workload import Message, Transfer
 from topologies.profile import LinkFit
 from topologies.units import Bytes, Seconds
 
@@ -86,6 +86,8 @@ class Carrier:
         groups = tuple(self.mesh.groups(message, sent.roles))
         if message.pattern == "send":
             return self._sent(message.size, groups)
+        if message.pattern == "neighbour-exchange":
+            return self._exchanged(message.sends, groups)
         tried = {
             name: self.placed(message.pattern, message.size, groups, name)
             for name in self._names(message, groups[0])
@@ -172,6 +174,21 @@ class Carrier:
         if key not in self._made:
             latency = self.fit_of(groups).transfer
             rounds = [_one_send(size)]
+            self._made[key] = Traffic.place(
+                self.router, groups, rounds, latency=latency
+            )
+        return self._made[key]
+
+    def _exchanged(
+        self, sends: tuple[Transfer, ...], groups: tuple[Group, ...]
+    ) -> Traffic:
+        """Return what neighbours that send to each other at once do to the network."""
+        key = ("neighbour-exchange", sends, groups)
+        if key not in self._made:
+            latency = self.fit_of(groups).transfer
+            sources, targets, sizes = zip(*sends, strict=True)
+            ends = np.array([sources, targets], np.int64)
+            rounds = [Round(ends[0], ends[1], np.array(sizes, float), 1)]
             self._made[key] = Traffic.place(
                 self.router, groups, rounds, latency=latency
             )

@@ -15,6 +15,8 @@ vocabulary, fwd.   all-reduce of the output    reduce-scatter of the output
 vocabulary, bwd.   -                           all-gather of the gradient before
 =================  ==========================  ===============================
 
+Operators that divide the places of a grid exchange borders (`borders`).
+
 The vocabulary-parallel loss adds three all-reduces of one fp32 number a token: the
 maximum, the target's logit and the sum of exponentials.
 """
@@ -35,6 +37,7 @@ from models.operators import (
 )
 from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
+from simulator.lowering.borders import border, gradient_border
 from simulator.lowering.stages import local_parameters
 from simulator.workload import Beside, Item, Message, Pattern, Repeat
 from topologies.units import Bytes
@@ -128,6 +131,8 @@ def _output_bytes(operator: Linear | Embedding, share: Share) -> float:
 
 def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
     items: list[Item] = [*operator.forward(share)]
+    if received := border(operator, share):
+        return [received, *items]
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return items
     is_sequence = _is_sequence(share)
@@ -163,6 +168,8 @@ def _backward_parts(
     weight = operator.backward_weight(share)
     if operator.parameters:
         weight = (*weight, accumulation(operator, share))
+    if returned := gradient_border(operator, share):
+        return [*gradient, returned], weight
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return [*gradient], weight
     is_sequence = _is_sequence(share)

@@ -129,10 +129,12 @@ def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]
 
     Each tensor rank was sent its part only (Megatron's scatter/gather optimization,
     arXiv:2104.04473, section 4.1), and the ranks gather the whole in their node.
-    Under sequence parallelism they work on parts anyway.
+    Under sequence parallelism, or where they divide places, they work on parts anyway.
     """
     tensor = plan.parallelism.tensor
     if not has_sender or tensor == 1 or plan.parallelism.sequence:
+        return ()
+    if model.smallest_grid is not None:
         return ()
     block = next(layer for layer in model.layers if layer.role == "block")
     elements = block.output_elements * plan.batch.micro

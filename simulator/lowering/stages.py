@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from models.model import Layer, Model
-from models.operators import Embedding, Linear, Operator, Split
+from models.operators import Embedding, Linear, LocallyConnected, Operator, Split
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +61,13 @@ def cut(
 def local_parameters(operator: Operator, tensor: float) -> float:
     """Return the parameters that one tensor rank holds [1].
 
-    Row-split weights keep their whole bias on every rank, as Megatron does.
+    Row-split weights keep their whole bias on every rank, as Megatron does; of places,
+    the rank with the largest patch counts.
     """
     if operator.split is Split.NONE:
         return operator.parameters
+    if isinstance(operator, LocallyConnected):
+        return operator.held(tensor)
     if isinstance(operator, Linear) and operator.split is Split.ROW and operator.bias:
         return (operator.parameters - operator.columns) / tensor + operator.columns
     return operator.parameters / tensor

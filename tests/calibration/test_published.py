@@ -21,6 +21,7 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "megatron-sc21-table1": (10, 0.06, 0.045),
     "korthikanti-table5": (8, 0.025, 0.01),
     "krizhevsky-2014": (5, 0.03, 0.03),
+    "coates-2013": (1, 0.09, 0.09),
     "zero-bubble": (54, 0.0235, 0.01),
     "deepbench-allreduce": (116, 0.05, 0.015),
     "nccl-allreduce-a100": (22, 0.07, 0.04),

@@ -42,6 +42,7 @@ ARITHMETIC = {
     "sequence-without-tensor",
     "tensor-against-heads",
     "tensor-against-key-value-heads",
+    "tensor-of-few-places",
     "tensor-of-image-model",
     "too-many-devices",
     "too-many-microbatches",
