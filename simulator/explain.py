@@ -197,12 +197,14 @@ def _basis(result: Result, item: Work | Message) -> _Basis:
         return _documented(formulas.get(item.kind, memory_time))
     if item.time is not None:
         return _MEASURED
-    if item.pattern == "send":
-        return _documented(transfer_time)
-    if item.pattern == "neighbour-exchange":
+    if item.sends:
         return _documented(exchange_time)
-    how = result.job.pricer.choice(item)
-    sends = _documented(TABLE[item.pattern, how.algorithm].formula)
+    match item.pattern:
+        case "send" | "neighbour-exchange":
+            return _documented(transfer_time)
+        case pattern:
+            how = result.job.pricer.choice(item)
+            sends = _documented(TABLE[pattern, how.algorithm].formula)
     time = _documented(collective_time).formula
     return _Basis(
         f"{how.algorithm}, protocol {how.protocol}: {time}, {sends.formula}",

@@ -23,6 +23,7 @@ Pattern = Literal[
     "reduce-scatter",
     "broadcast",
     "reduce",
+    "all-to-all",
     "neighbour-exchange",
     "send",
 ]
@@ -38,7 +39,15 @@ Axis = Literal[
     "embedding",
     "model",
 ]
-Stream = Literal["compute", "tensor", "data", "send-forward", "send-backward"]
+Stream = Literal[
+    "compute",
+    "tensor",
+    "data",
+    "gather",
+    "reduce",
+    "send-forward",
+    "send-backward",
+]
 Phase = Literal["forward", "backward", "step", "message"]
 
 
@@ -67,7 +76,9 @@ class Message:
             replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
             all-gather, the whole output; reduce-scatter, the whole input; broadcast and
-            reduce, the buffer of a rank; neighbour-exchange, all that is sent [B].
+            reduce, the buffer of a rank; all-to-all, the buffer of the fullest rank;
+            neighbour-exchange, what each rank sends to the next around a ring, or all
+            of `sends` [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
             message on the pipeline's axis, the two that take part.
         time: as measured on the machine, if it is not to be priced [s].

@@ -38,9 +38,10 @@ from models.model import Layer, Model
 from models.operators import Linear, Operator
 from models.work import Share, memory_work
 from simulator.lowering.emitter import Draft, Emitter
-from simulator.lowering.formats import element_bytes, optimizer_traffic
+from simulator.lowering.formats import element_bytes
 from simulator.lowering.passes import accumulation
 from simulator.lowering.schedules.actions import Action
+from simulator.lowering.states import plan_traffic
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons, neuron_rule, product_of
 from simulator.workload import Body, HostTask, Item, Message, Pattern, Repeat
@@ -119,7 +120,7 @@ def make_portions(plan: Plan, model: Model) -> Portions | None:
     is_updating = rule.updates == "each-portion"
     items = _passes(parts)
     if is_updating:
-        items = (*items, memory_work("update", _traffic(plan) * parameters))
+        items = (*items, memory_work("update", plan_traffic(plan) * parameters))
     count = 1 if is_whole else data
     return Portions(
         layers,
@@ -174,13 +175,6 @@ def _emit_arrival(
 def _message(name: str, pattern: Pattern, size: Bytes) -> Body:
     sent = Message(f"{name} {pattern}", pattern, "data", size)
     return Body(f"{name} of a portion", "message", (sent,))
-
-
-def _traffic(plan: Plan) -> Bytes:
-    training = plan.training
-    return optimizer_traffic(
-        training.optimizer, training.precision, training.gradient_precision
-    )
 
 
 def _product(layer: Layer) -> Linear:

@@ -33,6 +33,7 @@ Schedule = Literal[
     "dualpipe",
 ]
 Balance = Literal["layers", "time"]
+ContextMethod = Literal["ring", "all-gather"]
 Recompute = Literal["none", "selective", "full"]
 LayerSplit = Literal["samples", "neurons"]
 DenseScheme = Literal["all-at-once", "in-turn", "in-slices"]
