@@ -24,6 +24,8 @@ over the mean lengthen the products, and the messages with rows.
 
 Limits: no tokens are sent before their number is known, which costs a small message
 that is not modelled; nor is the sum of the gradient norm over experts, a few bytes.
+Where a device has several experts it sorts what arrived, which is not counted either:
+each row read and written once more.
 
 Source: Megatron-Core, MoEAlltoAllTokenDispatcher (token_dispatcher.py).
 """

@@ -1,5 +1,6 @@
 """Divided states: one answer in all engines, folded or not; when units are gathered."""
 
+import tomllib
 from itertools import pairwise
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from simulator.api import run
 from simulator.job import prepare
+from simulator.metrics import breakdown
+from simulator.plan import Plan
 from tests.laws.small_plans import REMATERIALIZE, plan
 from tests.laws.test_folding import assert_folding_changes_nothing
 from tests.oracles.reference import simulate
@@ -81,6 +84,12 @@ def test_folding_changes_nothing_where_states_are_divided(small):
     assert_folding_changes_nothing(small)
 
 
+@given(sharded_plans())
+@settings(derandomize=True, deadline=None, max_examples=30, database=None)
+def test_a_dumped_plan_that_divides_states_loads_as_the_same(small):
+    assert Plan.from_mapping(tomllib.loads(small.dump())) == small
+
+
 def spans_of(small, stream):
     """The spans of a stream on the first rank, in order."""
     spans = run(prepare(small), "event").spans
@@ -123,6 +132,31 @@ def test_gathers_and_reductions_take_turns_on_their_communicator():
     both.sort(key=lambda span: (span.start, span.end))
     for one, other in pairwise(both):
         assert other.start >= one.end - 1e-12
+
+
+def test_where_compute_is_long_only_the_ends_of_the_passes_are_exposed():
+    # All hides but, in the forward, the gather of the root, and that of the first block
+    # beyond the kernels of the embedding, which the host issues before it; in the
+    # backward, the first gather beyond the kernels of the head, which stayed; the last
+    # two reductions beyond the kernels of the embedding; and the norm.
+    small = plan(
+        data=8, layers=6, microbatches=1, micro=8, hidden=2048, length=512, overlap=True
+    ).replace({"parallelism.zero": 3})
+    job = prepare(small)
+    named = {op.body.name: job.prices[op.body] for op in job.workload.ops}
+    passes = [op for op in job.workload.ops if op.stream == "compute"]
+    first, head, last = (job.prices[passes[place].body] for place in (0, 8, 15))
+    block = named["gather block"]
+    exposed = (
+        named["gather root"].issued
+        + (first.host + block.issued - first.issued)
+        + (block.busy - head.busy)
+        + (named["reduce-scatter block"].busy - last.busy)
+        + named["reduce-scatter root"].busy
+        + named["norm of parts"].busy
+    )
+    parts = breakdown(run(job, "event"))
+    assert parts.exposed_communication_s == pytest.approx(exposed, rel=ROUNDING)
 
 
 def test_parameters_that_are_gathered_in_the_next_forward_delay_it_less():

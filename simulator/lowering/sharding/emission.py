@@ -2,9 +2,11 @@
 
 Gathers and reductions are on streams of their own, but go one after the other in the
 order in which the host issues them: torch runs both on one communicator. A unit is
-gathered at most `prefetch` visits ahead: its gather is issued before, and waits for the
-end of, those that far back. After a part whose gradients are reduced, what follows
-waits for the reduction before, whose message is then dropped.
+gathered at most `prefetch` visits ahead: its gather waits for the end of the visit
+before those. In a forward pass the host issues it after the kernels of the unit before,
+and overlap comes from a host that runs ahead; in a backward pass before the kernels of
+the units that far back. After a part whose gradients are reduced, what follows waits
+for the reduction before, whose message is then dropped.
 
 Source: FSDP2 of torch 2.13, `torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py`
 (`wait_for_unshard`, `_backward_prefetch`, `post_backward`); the one communicator, Zhao
@@ -100,10 +102,15 @@ class ShardedPasses:
         return action if is_last else (action, place)
 
     def _gather_ahead(self, emitter: Emitter) -> None:
-        """Emit the gathers of the present visit, and of those that may be ahead."""
-        end = min(self.place + self.rule.prefetch + 1, len(self.visits))
+        """Emit the present visit's gather, and in a backward pass those ahead of it."""
+        action = self.visits[self.place].action
+        ahead = 0 if action.kind == "F" else self.rule.prefetch
+        end = min(self.place + ahead + 1, len(self.visits))
         for place in range(self.num_gathered, end):
             visit = self.visits[place]
+            if visit.action != action:
+                end = place
+                break
             if visit.part is None or not visit.is_gathered or self.rule.shards == 1:
                 continue
             bound = place - self.rule.prefetch - 1
@@ -158,9 +165,10 @@ class ShardedPasses:
         copied = part.unit.parameters if is_copied else 0.0
         key = ("visit", kind, copied, opening, *map(id, layers))
         if key not in emitter.bodies:
-            items: list[Item] = [*opening, *(Repeat(each, 1) for each in layers)]
+            items: list[Item] = [*opening]
             if copied:
-                items.insert(0, copying_out(self.rule, part.unit))
+                items.append(copying_out(self.rule, part.unit))
+            items += (Repeat(each, 1) for each in layers)
             phase = low.bodies[kind].phase
             name = f"{phase} of {part.unit.name}"
             emitter.bodies[key] = Body(name, phase, tuple(items))
