@@ -32,6 +32,7 @@ from simulator.memories.needs import Needs, layer_needs
 from simulator.memories.parts import Memory, Peak
 from simulator.memories.walk import Moment, Stretch, fullest
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
 
 __all__ = ["Memory", "Peak", "memory", "peak"]
@@ -65,7 +66,7 @@ def plan_needs(plan: Plan, stages: tuple[LoweredStage, ...]) -> dict[Layer, Need
         layer: layer_needs(
             layer,
             share,
-            mesh.recompute,
+            recompute_of(mesh, layer),
             loss_copies=plan.training.loss_copies,
             method=mesh.context_method,
         )
@@ -115,8 +116,10 @@ def _stretches(
     if rule is None:
         is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
         buffers = 2 * plan.synchronization.bucket if is_bucketed else 0.0
+        behind = {low.stage.index: _behind(low) for low in mine}
         for action in row:
-            yield Stretch(action, 0, last[action.stage], buffers)
+            kept = behind[action.stage] if action.kind == "F" else 0.0
+            yield Stretch(action, 0, last[action.stage], buffers, behind=kept)
         return
     visits = visits_of(rule, row, parts_of(plan, rule, mine))
     for visit, buffers in zip(visits, held_bytes(rule, visits), strict=True):
@@ -127,13 +130,19 @@ def _stretches(
         yield Stretch(visit.action, *ends, buffers, has_fresh)
 
 
+def _behind(low: LoweredStage) -> Bytes:
+    """Return what the dense layers behind a stage keep at most [B]."""
+    return low.portions.kept if low.portions else 0.0
+
+
 def _workspaces(job: Arrangement) -> dict[tuple[Layer, Kind], Bytes]:
     """Return what the convolutions of each layer set aside at most, by kind of pass."""
     share, pricer = make_share(job.plan), job.pricer
-    is_repeated = job.plan.parallelism.recompute == "full"
+    mesh = job.plan.parallelism
     rates, offered = pricer.convolution_rates, pricer.profile.convolutions
     found: dict[tuple[Layer, Kind], Bytes] = {}
     for layer in {layer for low in job.stages for layer in low.stage.layers}:
+        is_full = recompute_of(mesh, layer) == "full"
         for operator in layer.operators:
             works = {
                 "F": operator.forward(share),
@@ -144,7 +153,7 @@ def _workspaces(job: Arrangement) -> dict[tuple[Layer, Kind], Bytes]:
                 for work in own:
                     if work.filtering:
                         size = workspace(work, rates, offered)
-                        is_again = is_repeated and layer.role == "block"
+                        is_again = layer.role == "block" and is_full
                         for each in _passes(kind, is_repeated=is_again):
                             before = found.get((layer, each), 0.0)
                             found[layer, each] = max(before, size)

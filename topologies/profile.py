@@ -126,6 +126,9 @@ UNITS: dict[str, str] = {
 }
 """Unit of every constant in a profile file."""
 
+_LEFT_OUT: dict[str, str] = {"allocator_share": "0"}
+"""Constants that a profile need not state: a platform without a caching allocator."""
+
 LINK_UNITS: dict[str, str] = {
     "efficiency": "1",
     "start": "s",
@@ -182,9 +185,9 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             convolutions=convolutions or other.convolutions,
             basis=f"{other.basis}; links: {table['basis']}",
         )
+    given = {**_LEFT_OUT, **table["constants"]}
     constants = {
-        key: parse_quantity(str(table["constants"][key]), unit)
-        for key, unit in UNITS.items()
+        key: parse_quantity(str(given[key]), unit) for key, unit in UNITS.items()
     }
     error = table["error"]
     return Profile(

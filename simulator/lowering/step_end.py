@@ -144,9 +144,11 @@ def emit_optimizer(
     rank's own gradients.
     """
     mine = stages_of(stages, rank)
+    changed = (low.portions for low in mine if low.portions)
     parameters = updated_parameters(
         plan,
-        sum(low.parameters for low in mine),
+        sum(low.parameters for low in mine)
+        - sum(portions.parameters for portions in changed if portions.is_updating),
         sum(low.expert_parameters for low in mine),
     )
     traffic = plan_traffic(plan)

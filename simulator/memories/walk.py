@@ -53,6 +53,7 @@ class Stretch(NamedTuple):
         first, last: places of the layers in their stage.
         buffers: of messages meanwhile [B].
         has_fresh: whether gradients of weights are not among those.
+        behind: what layers behind these keep for as long as the pass takes [B].
     """
 
     action: Action
@@ -60,6 +61,7 @@ class Stretch(NamedTuple):
     last: int
     buffers: Bytes
     has_fresh: bool = True
+    behind: Bytes = 0.0
 
 
 class _Effect(NamedTuple):
@@ -86,7 +88,7 @@ def fullest(
     known: dict[tuple[int, Kind, int, int, bool], _Effect] = {}
     now = 0.0
     peak = Moment()
-    for action, first, last, buffers, has_fresh in stretches:
+    for action, first, last, buffers, has_fresh, behind in stretches:
         key = (action.stage, action.kind, first, last, has_fresh)
         if key not in known:
             own = layers[action.stage][first : last + 1]
@@ -98,6 +100,8 @@ def fullest(
                 activations=activations, buffers=buffers, action=action
             )
         now += change
+        if behind and now + behind + buffers > peak.total:
+            peak = Moment(now + behind, buffers=buffers, action=action)
     return peak
 
 

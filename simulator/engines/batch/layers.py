@@ -17,6 +17,7 @@ from simulator.lowering.stages import layer_parameters
 from simulator.memories.needs import Needs, layer_needs
 from simulator.mesh import Degrees
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.price import NOTHING, Price
 from simulator.pricing import Pricer
 from topologies.units import Bytes, Count
@@ -55,7 +56,7 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         element=element_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
     )
-    recompute = plan.parallelism.recompute
+    mesh = plan.parallelism
 
     def priced(role: str) -> tuple[Price, Price]:
         forward = backward = NOTHING
@@ -83,7 +84,7 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         return layer_needs(
             layer,
             share,
-            recompute,
+            recompute_of(mesh, layer),
             loss_copies=plan.training.loss_copies,
             method=plan.parallelism.context_method,
         )
