@@ -16,6 +16,7 @@ from simulator.api import model_flop_utilization, simulate
 from simulator.engines.graph import build_graph, raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, prepare
+from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
 from simulator.memory import memory
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
@@ -182,6 +183,9 @@ def _repeated_flop(layer: Layer, recompute: str) -> Flop:
         return 0.0
     if recompute == "full":
         return layer.forward_flop()
+    if recompute in BY_OPERATORS:
+        again = repeated_operators(layer, Share(samples=1))
+        return sum(work.flop for op, own in again for work in op.forward(own))
     core = (op for op in layer.operators if op.is_core_attention)
     share = Share(samples=1)
     return sum(work.flop for op in core for work in op.forward(share))

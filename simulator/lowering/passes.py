@@ -46,11 +46,14 @@ from simulator.lowering.context import (
     attention_forward,
 )
 from simulator.lowering.experts import exchange_backward, exchange_forward, loaded
+from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
 from simulator.lowering.stages import local_parameters
 from simulator.workload import Beside, Item, Message, Pattern, Repeat
 from topologies.units import Bytes
 
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal[
+    "none", "selective", "operators", "compiled-operators", "full"
+]
 _LOSS_REDUCTIONS = 3
 _FP32_BYTES = 4
 
@@ -126,9 +129,31 @@ def _repeated(
         return ()
     if recompute == "full":
         return (Repeat(forward, 1, "forward"),)
+    if recompute in BY_OPERATORS:
+        items = tuple(
+            item
+            for operator, own in repeated_operators(layer, share)
+            for item in _again(operator, own)
+        )
+        return (Repeat(items, 1, "forward"),)
     core = (op for op in layer.operators if op.is_core_attention)
     repeated = tuple(work for op in core for work in op.forward(share))
     return (Repeat(repeated, 1, "forward"),)
+
+
+def _again(operator: Operator, share: Share) -> list[Item]:
+    """Return what computes an operator again.
+
+    What was gathered is gathered for the backward in any case, and what was scattered
+    is kept; sums are repeated.
+    """
+    items: list[Item] = [*operator.forward(share)]
+    if not isinstance(operator, Linear) or not _is_split(operator, share):
+        return items
+    if operator.split is Split.ROW and not _is_sequence(share):
+        size = _output_bytes(operator, share)
+        items.append(_message(operator.name, "all-reduce", size))
+    return items
 
 
 def gather_received(size: Bytes) -> Message:

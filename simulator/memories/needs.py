@@ -89,7 +89,7 @@ def layer_needs(
     )
     return Needs(
         kept,
-        kept_bytes(layer, share, "none") - kept,
+        maximum(kept_bytes(layer, share, "none") - kept, 0.0),
         kept_for_weights(layer, share),
         gradients + loss,
         fresh,

@@ -34,7 +34,9 @@ Schedule = Literal[
 ]
 Balance = Literal["layers", "time"]
 ContextMethod = Literal["ring", "all-gather"]
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal[
+    "none", "selective", "operators", "compiled-operators", "full"
+]
 LayerSplit = Literal["samples", "neurons"]
 DenseScheme = Literal["all-at-once", "in-turn", "in-slices"]
 DenseUpdates = Literal["once", "each-portion"]

@@ -345,7 +345,11 @@ class ParallelismSection(Section):
     )
     recompute: Recompute = Field(
         default="none",
-        description="Activations dropped in forward and computed again in backward.",
+        description="Activations dropped in forward and computed again in backward:"
+        " selective, those of attention's scores; operators, all but the results of"
+        " attention and of every second matrix product (torchtitan); compiled-operators,"
+        " the same without the last product's, which no backward reads; full, all but a"
+        " block's input.",
     )
     layers: Annotated[tuple[LayerSection, ...], Field(strict=False)] = Field(
         default=(),
