@@ -13,9 +13,9 @@ from calibration.score_file import QUANTITIES
 from models.model import Layer
 from models.work import Share
 from simulator.api import model_flop_utilization, simulate
-from simulator.engines.graph import build_graph, raise_deadlock
+from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
-from simulator.job import Job, prepare
+from simulator.job import Job, job_graph, prepare
 from simulator.memory import memory
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
@@ -140,7 +140,7 @@ def analytical_step_time(job: Job) -> Seconds:
     Raises:
         DeadlockError: the schedule cannot run.
     """
-    times = longest_path(build_graph(job.workload, job.prices))
+    times = longest_path(job_graph(job))
     if min(times.end) < 0:
         raise_deadlock(job.workload, times.end)
     return step_time(job, times)

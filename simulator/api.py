@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from os import PathLike
 
-from simulator.engines.graph import build_graph, raise_deadlock
+from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
-from simulator.job import Job, prepare
+from simulator.job import Job, job_graph, prepare
 from simulator.memory import memory
 from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
@@ -77,7 +77,7 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
 
 def run(job: Job, engine: Engine, *, is_expanded: bool = False) -> Timeline:
     """Return the spans of a job under an engine; see `simulate`."""
-    graph = build_graph(job.workload, job.prices)
+    graph = job_graph(job)
     if engine == "analytical" or job.located:
         # Before messages share a network, it is sure that the step can end.
         times = longest_path(graph)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from models.model import Model
 from simulator.balancing import balanced_by_time
+from simulator.engines.graph import Graph, build_graph
 from simulator.lowering.lower import lower
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage, lower_stages
@@ -107,6 +108,11 @@ def prepare(
         prices,
         located,
     )
+
+
+def job_graph(job: Job) -> Graph:
+    """Return the graph that an engine runs."""
+    return build_graph(job.workload, job.prices, job.profile.overlap_slowdown)
 
 
 def plan_profile(plan: Plan, cluster: Cluster) -> Profile:

@@ -73,7 +73,8 @@ class Pricer:
             return self._once(item.items, item.phase or phase).repeat(item.count)
         if isinstance(item, Beside):
             works = self.items(item.works, phase)
-            return self.item(item.message, phase).beside(works)
+            sent = self.item(item.message, phase)
+            return sent.beside(works, self.profile.overlap_slowdown)
         if isinstance(item, Message):
             return message(self.message_time(item), self.message_host_time(item))
         if isinstance(item, HostTask):

@@ -15,6 +15,9 @@ exposed is what does not fit under it. Where transfers cost little the differenc
 the longest path is below a percent, and tests bound it; where they dominate (chunks
 over 10 Gbit/s, say) it reached 35 %. Price the best candidates again, one by one.
 
+Messages slow the kernels of their own body and those under gradient sums; sends slow
+none.
+
 Source: Narayanan et al., arXiv:2104.04473, section 2.2 (bubble of both schedules).
 """
 
