@@ -22,7 +22,7 @@ maximum, the target's logit and the sum of exponentials.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models.model import Layer
 from models.operators import (
@@ -35,6 +35,7 @@ from models.operators import (
 )
 from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
+from simulator.lowering.decomposed import gathered_in_chunks, scattered_in_chunks
 from simulator.lowering.stages import local_parameters
 from simulator.workload import Beside, Item, Message, Pattern, Repeat
 from topologies.units import Bytes
@@ -63,7 +64,12 @@ class Passes:
 
 
 def layer_passes(
-    layer: Layer, share: Share, recompute: Recompute, *, is_overlapped: bool = False
+    layer: Layer,
+    share: Share,
+    recompute: Recompute,
+    *,
+    is_overlapped: bool = False,
+    is_async: bool = False,
 ) -> Passes:
     """Return the forward and backward items of `layer` on one device.
 
@@ -73,19 +79,24 @@ def layer_passes(
         recompute: which activations the backward computes again.
         is_overlapped: whether column-split layers send beside their gradient
             products, as Megatron-LM does since 2022.
+        is_async: whether products run chunk by chunk beside the collectives that they
+            need or feed (`decomposed`); where the gradients of a column's inputs and
+            weights both wait for a collective, each has the other's product beside it.
     """
+    is_overlapped = is_overlapped or is_async
     forward = tuple(
         item
         for operator in layer.operators
-        for item in _forward(operator, layer, share)
+        for item in _forward(operator, layer, share, is_async=is_async)
     )
     before = _repeated(layer, share, recompute, forward)
     backward: list[Item] = [*before]
     inputs: list[Item] = [*before]
     weights: list[Item] = []
     for operator in reversed(layer.operators):
-        backward += _backward(operator, share, is_overlapped=is_overlapped)
-        own = _backward_parts(operator, share, is_overlapped=is_overlapped)
+        how = _How(is_overlapped, is_async)
+        backward += _backward(operator, share, how)
+        own = _backward_parts(operator, share, how)
         inputs += own[0]
         weights += own[1]
     return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
@@ -126,19 +137,26 @@ def _output_bytes(operator: Linear | Embedding, share: Share) -> float:
     return share.element * share.samples * operator.rows * width
 
 
-def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
+def _forward(
+    operator: Operator, layer: Layer, share: Share, *, is_async: bool
+) -> list[Item]:
     items: list[Item] = [*operator.forward(share)]
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return items
     is_sequence = _is_sequence(share)
     if operator.split in {Split.ROW, Split.VOCABULARY}:
         pattern: Pattern = "reduce-scatter" if is_sequence else "all-reduce"
-        size = _output_bytes(operator, share)
-        items.append(_message(operator.name, pattern, size))
+        message = _message(operator.name, pattern, _output_bytes(operator, share))
+        if is_async and is_sequence and isinstance(operator, Linear):
+            return scattered_in_chunks(message, operator.forward, share)
+        items.append(message)
     elif operator.split is Split.COLUMN and isinstance(operator, Linear):
         if is_sequence:
             size = _input_bytes(operator, share)
-            items.insert(0, _message(operator.name, "all-gather", size))
+            message = _message(operator.name, "all-gather", size)
+            items.insert(0, message)
+            if is_async:
+                items = gathered_in_chunks(message, operator.forward, share)
         if layer.role == "head":
             size = _FP32_BYTES * share.samples * operator.rows
             reduction = _message("loss", "all-reduce", size)
@@ -146,17 +164,28 @@ def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
     return items
 
 
-def _backward(operator: Operator, share: Share, *, is_overlapped: bool) -> list[Item]:
+class _How(NamedTuple):
+    """Whether collectives run beside other products, or chunk by chunk with theirs."""
+
+    is_overlapped: bool
+    is_async: bool
+
+
+def _backward(operator: Operator, share: Share, how: _How) -> list[Item]:
     """Return both parts in a row; a sum at the end of the first beside the second."""
-    inputs, weights = _backward_parts(operator, share, is_overlapped=is_overlapped)
+    inputs, weights = _backward_parts(operator, share, how)
     last = inputs[-1] if inputs else None
-    if is_overlapped and operator.split is Split.COLUMN and isinstance(last, Message):
+    if (
+        how.is_overlapped
+        and operator.split is Split.COLUMN
+        and isinstance(last, Message)
+    ):
         return [*inputs[:-1], Beside(last, weights)]
     return [*inputs, *weights]
 
 
 def _backward_parts(
-    operator: Operator, share: Share, *, is_overlapped: bool
+    operator: Operator, share: Share, how: _How
 ) -> tuple[list[Item], tuple[Work, ...]]:
     """Return what the gradients of inputs take, and what those of weights take."""
     gradient = operator.backward_input(share)
@@ -175,19 +204,20 @@ def _backward_parts(
         if not is_sequence:
             return [*gradient, summed], weight
         gathered = _message(f"{operator.name} input", "all-gather", size)
-        return [*_together(gathered, gradient, is_overlapped), summed], weight
+        return [*_together(gathered, gradient, how), summed], weight
     if is_sequence and operator.split in {Split.ROW, Split.VOCABULARY}:
         size = _output_bytes(operator, share)
         gathered = _message(f"{operator.name} gradient", "all-gather", size)
+        if how.is_async and isinstance(operator, Linear) and gradient:
+            chunks = gathered_in_chunks(gathered, operator.backward_input, share)
+            return chunks, weight
         return [gathered, *gradient], weight
     return [*gradient], weight
 
 
-def _together(
-    message: Message, works: tuple[Work, ...], is_overlapped: bool
-) -> list[Item]:
+def _together(message: Message, works: tuple[Work, ...], how: _How) -> list[Item]:
     """Return a message and kernels that do not need it: beside or after it."""
-    return [Beside(message, works)] if is_overlapped else [message, *works]
+    return [Beside(message, works)] if how.is_overlapped else [message, *works]
 
 
 def _accumulation(operator: Operator, share: Share) -> Work:

@@ -113,7 +113,13 @@ def _bodies(
 def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
     """Return a layer's items under the plan's recomputation and overlap."""
     mesh = plan.parallelism
-    return layer_passes(layer, share, mesh.recompute, is_overlapped=mesh.overlap_tensor)
+    return layer_passes(
+        layer,
+        share,
+        mesh.recompute,
+        is_overlapped=mesh.overlap_tensor,
+        is_async=mesh.async_tensor,
+    )
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:

@@ -206,6 +206,12 @@ class ParallelismSection(Section):
         description="Whether tensor collectives of the backward pass run beside the"
         " gradient products that do not need them (Megatron-LM since 2022).",
     )
+    async_tensor: bool = Field(
+        default=False,
+        description="Asynchronous tensor parallelism: products run chunk by chunk"
+        " beside the collectives of the sequence that they need or feed; includes"
+        " overlap_tensor.",
+    )
     schedule: Schedule = Field(
         default="1f1b", description="Order of micro-batches in the pipeline."
     )

@@ -46,6 +46,7 @@ ARITHMETIC = {
     "tensor-of-experts",
     "top-k-above-experts",
     # of the network
+    "async-tensor-without-sequence",
     "background-faults",
     "background-of-a-faulty-plan",
     "background-on-a-switch",

@@ -64,7 +64,12 @@ def predict_batch(
             recomputation, sequence parallelism; its own split is not used.
         splits: valid splits, such as `simulator.splits.all_splits` lists.
         profile: constants to price with; the device's own if left out.
+
+    Raises:
+        ValueError: the plan's products run in chunks, whose number differs by split.
     """
+    if plan.parallelism.async_tensor:
+        raise ValueError("the batch engine does not price async_tensor")
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))
