@@ -6,13 +6,10 @@ The analytical engine is asked for the step time alone. That is the step time of
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from calibration.score_file import QUANTITIES
-from models.model import Layer
-from models.work import Share
-from simulator.api import model_flop_utilization, simulate
+from simulator.api import simulate
 from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, job_graph, prepare
@@ -22,7 +19,12 @@ from simulator.one_collective.result import predict_collective
 from simulator.plan import Plan
 from simulator.result import Engine
 from simulator.timeline import step_time
-from topologies.units import Bytes, Flop, Ratio, Seconds
+from simulator.utilization import (
+    hardware_flop,
+    model_flop_utilization,
+    peak_flop_rate,
+)
+from topologies.units import Bytes, Ratio, Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +123,9 @@ def predict_training(plan: Plan, engine: Engine = "analytical") -> Prediction:
         result = simulate(plan, engine=engine)
         job, time = result.job, result.step_time_s
     parts, _ = memory(job)
-    peak = job.pricer.peak * plan.world_size
     return Prediction(
         step_time_s=time,
-        ideal_time_s=hardware_flop(job) / peak,
+        ideal_time_s=hardware_flop(job) / peak_flop_rate(job),
         samples=plan.batch.global_,
         tokens=plan.batch.global_ * job.model.tokens_per_sample,
         devices=plan.world_size,
@@ -144,30 +145,3 @@ def analytical_step_time(job: Job) -> Seconds:
     if min(times.end) < 0:
         raise_deadlock(job.workload, times.end)
     return step_time(job, times)
-
-
-def hardware_flop(job: Job) -> Flop:
-    """Return the FLOP of a step, recomputed forward passes included.
-
-    For GPT with full recomputation this is 96 B s l h² (1 + s / 6h + V / 16lh).
-
-    Source: Narayanan et al., arXiv:2104.04473, appendix.
-    """
-    model, recompute = job.model, job.plan.parallelism.recompute
-    counts = Counter(model.layers)  # equal layers are one object
-    repeated = sum(
-        count * _repeated_flop(layer, recompute) for layer, count in counts.items()
-    )
-    once = model.forward_flop() + model.backward_flop()
-    return job.plan.batch.global_ * (once + repeated)
-
-
-def _repeated_flop(layer: Layer, recompute: str) -> Flop:
-    """Return the FLOP that a layer's backward pass repeats, a sample."""
-    if layer.role != "block" or recompute == "none":
-        return 0.0
-    if recompute == "full":
-        return layer.forward_flop()
-    core = (op for op in layer.operators if op.is_core_attention)
-    share = Share(samples=1)
-    return sum(work.flop for op in core for work in op.forward(share))

@@ -96,6 +96,8 @@ def _answer(result: Result) -> str:
         f"  throughput   {throughput}",
         f"  MFU          {result.mfu:.1%}{_convention(result)}",
     ]
+    if result.hfu > result.mfu:
+        lines.append(f"  HFU          {result.hfu:.1%}, with recomputed FLOP")
     if result.status == "out_of_memory":
         capacity = result.job.cluster.device.memory
         need, have = format_memory(result.memory_peak_bytes), format_memory(capacity)
