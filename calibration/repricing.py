@@ -9,7 +9,7 @@ once each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,13 @@ Kernels = dict[tuple[str, FlopPerSecond, Work], Seconds]
 class _RememberingPricer(Pricer):
     """A pricer that asks for the time of equal kernels once."""
 
-    kernels: Kernels
+    kernels: Kernels = field(default_factory=dict)
 
     @override
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel."""
-        key = (self.cluster.device.name, self.peak, work)
+        peak = self.narrow_peak if work.is_narrow else self.peak
+        key = (self.cluster.device.name, peak, work)
         time = self.kernels.get(key)
         if time is None:
             time = self.kernels[key] = Pricer.kernel_time(self, work)
@@ -83,6 +84,7 @@ class Structure:
             peak=plain.peak,
             degrees=plain.degrees,
             algorithm=plain.algorithm,
+            narrow_peak=plain.narrow_peak,
             kernels={} if kernels is None else kernels,
         )
         prices = [pricer.body(body) for body in self.bodies]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from models.model import Model
 from simulator.balancing import balanced_by_time
 from simulator.engines.graph import Graph, build_graph
+from simulator.lowering.formats import wide_format
 from simulator.lowering.lower import lower
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage, lower_stages
@@ -125,7 +126,8 @@ def make_pricer(plan: Plan, cluster: Cluster, profile: Profile) -> Pricer:
     return Pricer(
         cluster=cluster,
         profile=replace(profile, convolutions=offered),
-        peak=cluster.device.peak[plan.training.precision],
+        peak=cluster.device.peak[wide_format(plan.training.precision)],
+        narrow_peak=cluster.device.peak[plan.training.precision],
         degrees=plan.parallelism.degrees,
         algorithm=plan.synchronization.algorithm,
     )

@@ -44,6 +44,8 @@ class Pricer:
         cluster: devices, links and how many.
         profile: fitted constants of the device and its links.
         peak: dense rate of the plan's number format [FLOP/s].
+        narrow_peak: that of products whose factors are cast to a narrower one
+            [FLOP/s].
         degrees: ranks of each mesh axis.
         algorithm: of the all-reduce between replicas, or `auto`.
     """
@@ -53,6 +55,7 @@ class Pricer:
     peak: FlopPerSecond
     degrees: Degrees
     algorithm: str
+    narrow_peak: FlopPerSecond = 0.0
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -124,7 +127,7 @@ class Pricer:
             work.batch,
             size=work.size,
             num_units=max(device.num_units, 1),
-            rate=efficiency * self.peak,
+            rate=efficiency * (self.narrow_peak if work.is_narrow else self.peak),
             bandwidth=profile.memory_efficiency * device.memory_bandwidth,
         )
 

@@ -21,7 +21,7 @@ maximum, the target's logit and the sum of exponentials.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from models.model import Layer
@@ -84,6 +84,8 @@ def layer_passes(
             weights both wait for a collective, each has the other's product beside it.
     """
     is_overlapped = is_overlapped or is_async
+    if layer.role != "block":
+        share = replace(share, operand=None)
     forward = tuple(
         item
         for operator in layer.operators

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from models.model import Layer, Model
 from models.work import Share
-from simulator.lowering.formats import element_bytes
+from simulator.lowering.formats import element_bytes, operand_bytes
 from simulator.lowering.passes import Passes, gather_received, layer_passes
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
@@ -145,6 +145,7 @@ def make_share(plan: Plan) -> Share:
         tensor=tensor,
         sequence=tensor if plan.parallelism.sequence else 1,
         element=element_bytes(plan.training.precision),
+        operand=operand_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
     )
 

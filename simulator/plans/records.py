@@ -7,7 +7,7 @@ Attribute names are TOML keys, except `BatchSection.global_`, whose key is `glob
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 
@@ -305,19 +305,27 @@ class ParallelismSection(Section):
 
 def _gradient_precision(training: dict[str, Any]) -> GradientPrecision:
     precision: Precision = training["precision"]
-    return "fp32" if precision == "tf32" else precision
+    others: dict[Precision, GradientPrecision] = {"tf32": "fp32", "fp8": "bf16"}
+    return others.get(precision, cast("GradientPrecision", precision))
 
 
 class TrainingSection(Section):
     """Number formats and the optimizer."""
 
     precision: Precision = Field(
-        default="bf16", description="Number format of compute, which sets the peak."
+        default="bf16",
+        description="Number format of compute, which sets the peak; fp8 is that of"
+        " products with weights, with all else in bf16; fixed16 is rounded at random.",
+    )
+    fraction: Annotated[int, Field(ge=0, le=15)] | None = Field(
+        default=None,
+        description="Bits of a fixed-point number after the point; they change what is"
+        " computed, and not the time.",
     )
     gradient_precision: GradientPrecision = Field(
         default_factory=_gradient_precision,
         description="Number format in which gradients are summed; left out, that of"
-        " compute (fp32 for tf32).",
+        " compute (fp32 for tf32, bf16 for fp8).",
     )
     optimizer: Optimizer = Field(
         default="adam", description="Sets the optimizer state in memory."

@@ -22,6 +22,7 @@ ARITHMETIC = {
     "blocks-not-whole",
     "dimensions-of-an-image-model",
     "family-without-dimensions",
+    "fixed-point-in-part",
     "heads-against-hidden",
     "interleaved-faults",
     "kv-heads-against-heads",
