@@ -17,7 +17,14 @@ from typing import Literal, NamedTuple
 from models.work import Work
 from topologies.units import Bytes, Seconds
 
-Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send"]
+Pattern = Literal[
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "neighbour-exchange",
+    "send",
+]
 Axis = Literal[
     "tensor",
     "context",
@@ -30,7 +37,15 @@ Axis = Literal[
     "embedding",
     "model",
 ]
-Stream = Literal["compute", "tensor", "data", "send-forward", "send-backward"]
+Stream = Literal[
+    "compute",
+    "tensor",
+    "data",
+    "gather",
+    "reduce",
+    "send-forward",
+    "send-backward",
+]
 Phase = Literal["forward", "backward", "step", "message"]
 
 
@@ -45,7 +60,9 @@ class Message:
             first and last pipeline rank, `model` all tensor and pipeline ranks of a
             replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
-            all-gather, the whole output; reduce-scatter, the whole input [B].
+            all-gather, the whole output; reduce-scatter, the whole input; all-to-all,
+            the buffer of the fullest rank; neighbour-exchange, what each rank sends
+            to the next around a ring [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
             message on the pipeline's axis, the two that take part.
         time: as measured on the machine, if it is not to be priced [s].

@@ -33,7 +33,8 @@ class Pace(NamedTuple):
     by the kernels' share.
 
     Limits: kernels do not slow messages; where a host is late, gaps between kernels
-    are taken to absorb what they lose.
+    are taken to absorb what they lose. A folded op says less of either than its parts,
+    so that folding changes answers, by a fraction of a percent.
 
     Fields:
         slowdown: κ [1].

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from models import catalogue as networks
-from models.model import Model
 from simulator.collectives.table import TABLE
 from simulator.errors import Fault
 from simulator.plans.background import background_faults
 from simulator.plans.building import build_model
-from simulator.plans.fields import MAX_DEVICES, Precision, shown
+from simulator.plans.fields import MAX_DEVICES, shown
 from simulator.plans.messages import choices
 from simulator.plans.network_checks import network_faults, num_network_nodes
 from simulator.plans.node_checks import node_faults, order_faults
@@ -25,6 +24,7 @@ from simulator.plans.records import (
     SynchronizationSection,
     TrainingSection,
 )
+from simulator.plans.sharding_checks import kept_faults, sharding_faults
 from simulator.plans.splits import (
     batch_faults,
     data_degree,
@@ -35,6 +35,7 @@ from simulator.plans.splits import (
     stage_faults,
     tensor_faults,
 )
+from simulator.plans.token_checks import context_faults, expert_faults
 from topologies import catalogue
 from topologies.profile import profile_names
 
@@ -78,6 +79,8 @@ def _faults(sections: Sections) -> Iterator[Fault]:
     if sections.cluster and sections.synchronization:
         order = sections.synchronization.ring_order
         yield from order_faults(order, sections.cluster.nodes)
+    if sections.training:
+        yield from kept_faults(sections.training)
     if sections.cluster and sections.training:
         yield from _precision_faults(sections.training, sections.cluster)
     if sections.training:
@@ -89,21 +92,15 @@ def _faults(sections: Sections) -> Iterator[Fault]:
             yield from stage_faults(sections.parallelism, model, devices)
             yield from tensor_faults(sections.parallelism, model, devices)
             yield from recompute_faults(sections.parallelism, model)
-            yield from _expert_faults(sections.parallelism, model)
-
-
-def _expert_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
-    """Yield tensor parallelism of experts, whose messages are not lowered yet."""
-    has_experts = any(layer.expert_parameters for layer in model.layers)
-    if has_experts and parallelism.tensor > 1:
-        problem = f"{model.name} has experts, which tensor ranks cannot divide yet"
-        yield Fault("parallelism.tensor", problem, "write tensor = 1")
+            yield from context_faults(sections.parallelism, model, devices)
+            yield from expert_faults(sections.parallelism, model, devices)
 
 
 def _mesh_faults(
     parallelism: ParallelismSection, sections: Sections
 ) -> Iterator[Fault]:
     yield from schedule_faults(parallelism)
+    yield from sharding_faults(parallelism)
     if not sections.cluster or sections.cluster.num_devices > MAX_DEVICES:
         return
     uneven = list(degree_faults(parallelism, sections.cluster))
@@ -259,7 +256,8 @@ def _precision_faults(
         return
     is_default = "precision" not in training.model_fields_set
     what = f"{training.precision}{' (the default)' if is_default else ''}"
-    built = [name for name in get_args(Precision) if name in peak]
+    formats = ("fp32", "tf32", "fp16", "bf16", "fp8", "fixed16")
+    built = [name for name in formats if name in peak]
     yield Fault(
         "training.precision",
         f"{cluster.device} does not offer {what}",

@@ -1,7 +1,5 @@
 """Messages slow the kernels beside them: both engines, on paper and by law."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,10 +8,10 @@ from simulator.api import run, simulate
 from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
-from simulator.job import plan_profile, prepare
+from simulator.job import prepare
 from simulator.price import kernel, message
 from simulator.workload import Body, Op, Role, Workload
-from tests.laws.small_plans import meshes, networked, plan, plans
+from tests.laws.small_plans import meshes, networked, plan, plans, slowed_profile
 
 ENGINES = pytest.mark.parametrize("engine", [longest_path, simulate_events])
 ROUNDING = 1e-9  # sums in another order, and a fixed point to 1e-13 of the step
@@ -23,9 +21,8 @@ slowdowns = st.floats(0.0, 3.0)
 
 def slowed(small, slowdown, *, is_folded=True, **constants):
     """The job of a plan on a device whose messages slow its kernels."""
-    profile = plan_profile(small, small.build_cluster())
-    changed = replace(profile, overlap_slowdown=slowdown, **constants)
-    return prepare(small, profile=changed, is_folded=is_folded)
+    profile = slowed_profile(small, slowdown, **constants)
+    return prepare(small, profile=profile, is_folded=is_folded)
 
 
 def run_ops(engine, slowdown, *rows):
@@ -166,9 +163,9 @@ def test_engines_agree_on_a_network_of_which_messages_have_all(choices, slowdown
 
 def test_parts_of_a_slowed_step_add_up_and_compute_stays_its_own():
     small = plan(data=3, layers=4, hidden=2048, overlap=True, bucket="2 MB")
-    profile = plan_profile(small, small.build_cluster())
-    plain = simulate(small, profile=profile)
-    changed = simulate(small, profile=replace(profile, overlap_slowdown=0.5))
+    plain, changed = (
+        simulate(small, profile=slowed_profile(small, k)) for k in (0.0, 0.5)
+    )
     assert changed.breakdown.total == pytest.approx(changed.step_time_s, rel=1e-12)
     assert plain.breakdown.compute_s == changed.breakdown.compute_s
     more = changed.breakdown.exposed_communication_s

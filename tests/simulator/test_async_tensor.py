@@ -12,7 +12,7 @@ from simulator.api import run, simulate
 from simulator.engines.batch import Splits, predict_batch
 from simulator.job import prepare
 from simulator.lowering.decomposed import gathered_in_chunks, scattered_in_chunks
-from simulator.lowering.passes import layer_passes
+from simulator.lowering.passes import Ways, layer_passes
 from simulator.plan import Plan
 from simulator.workload import Beside, Message, flatten
 from tests.laws.small_plans import networked, plan, table
@@ -59,7 +59,7 @@ def test_three_chunks_are_beside_the_collective_and_the_own_one_is_not():
 
 def test_chunks_are_the_same_products_and_messages():
     plain = layer_passes(BLOCK, SHARE, "full")
-    chunks = layer_passes(BLOCK, SHARE, "full", is_async=True)
+    chunks = layer_passes(BLOCK, SHARE, "full", Ways(is_async=True))
     for kind in ("forward", "backward", "backward_input", "backward_weight"):
         one, other = getattr(plain, kind), getattr(chunks, kind)
         assert flop(one) == pytest.approx(flop(other), rel=1e-12)

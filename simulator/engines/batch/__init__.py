@@ -66,9 +66,14 @@ def predict_batch(
         profile: constants to price with; the device's own if left out.
 
     Raises:
-        ValueError: the plan's products run in chunks, whose number differs by split.
+        ValueError: the plan divides tokens, experts or states, runs products in chunks,
+            or its blocks are not equal.
     """
-    if plan.parallelism.async_tensor:
+    mesh = plan.parallelism
+    if mesh.context * mesh.expert > 1 or mesh.zero:
+        problem = "the batch engine divides neither tokens, nor experts, nor states"
+        raise ValueError(problem)
+    if mesh.async_tensor:
         raise ValueError("the batch engine does not price async_tensor")
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
