@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from models.model import Model
 from simulator.balancing import balanced_by_time
+from simulator.engines.graph import Graph, build_graph
+from simulator.lowering.formats import wide_format
 from simulator.lowering.lower import lower
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage, lower_stages
@@ -107,6 +109,11 @@ def prepare(
     )
 
 
+def job_graph(job: Job) -> Graph:
+    """Return the graph that an engine runs."""
+    return build_graph(job.workload, job.prices, job.profile.overlap_slowdown)
+
+
 def plan_profile(plan: Plan, cluster: Cluster) -> Profile:
     """Return the profile that a plan names, or else its device's."""
     return load_profile(plan.cluster.profile or cluster.device.profile)
@@ -119,7 +126,8 @@ def make_pricer(plan: Plan, cluster: Cluster, profile: Profile) -> Pricer:
     return Pricer(
         cluster=cluster,
         profile=replace(profile, convolutions=offered),
-        peak=cluster.device.peak[plan.training.precision],
+        peak=cluster.device.peak[wide_format(plan.training.precision)],
+        narrow_peak=cluster.device.peak[plan.training.precision],
         degrees=plan.parallelism.degrees,
         algorithm=plan.synchronization.algorithm,
     )

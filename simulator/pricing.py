@@ -47,6 +47,8 @@ class Pricer:
         cluster: devices, links and how many.
         profile: fitted constants of the device and its links.
         peak: dense rate of the plan's number format [FLOP/s].
+        narrow_peak: that of products whose factors are cast to a narrower one
+            [FLOP/s].
         degrees: ranks of each mesh axis.
         algorithm: of the all-reduce between replicas, or `auto`.
     """
@@ -56,6 +58,7 @@ class Pricer:
     peak: FlopPerSecond
     degrees: Degrees
     algorithm: str
+    narrow_peak: FlopPerSecond = 0.0
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -77,7 +80,8 @@ class Pricer:
             return self._once(item.items, item.phase or phase).repeat(item.count)
         if isinstance(item, Beside):
             works = self.items(item.works, phase)
-            return self.item(item.message, phase).beside(works)
+            sent = self.item(item.message, phase)
+            return sent.beside(works, self.profile.overlap_slowdown)
         if isinstance(item, Message):
             return message(self.message_time(item), self.message_host_time(item))
         if isinstance(item, HostTask):
@@ -133,7 +137,7 @@ class Pricer:
             work.batch,
             size=work.size,
             num_units=max(device.num_units, 1),
-            rate=efficiency * self.peak,
+            rate=efficiency * (self.narrow_peak if work.is_narrow else self.peak),
             bandwidth=profile.memory_efficiency * device.memory_bandwidth,
         )
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
-from simulator.lowering.formats import element_bytes
-from simulator.lowering.passes import Passes, Ways, gather_received, layer_passes
+from simulator.lowering.formats import element_bytes, operand_bytes
+from simulator.lowering.passes import Passes, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
@@ -18,6 +18,8 @@ from simulator.lowering.stages import (
     expert_parameters,
     layer_parameters,
 )
+from simulator.lowering.tensor_split import gather_received
+from simulator.lowering.ways import Ways
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
 from simulator.workload import Body, HostTask, Item, Repeat
@@ -136,7 +138,7 @@ def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
     """Return a layer's items under the plan's recomputation and overlap."""
     mesh = plan.parallelism
     context = ContextWay(mesh.context_method, mesh.context_balanced)
-    ways = Ways(mesh.overlap_tensor, context)
+    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor)
     return layer_passes(layer, share, recompute_of(mesh, layer), ways)
 
 
@@ -165,6 +167,7 @@ def make_share(plan: Plan) -> Share:
         tensor=mesh.tensor,
         sequence=mesh.tensor if mesh.sequence else 1,
         element=element_bytes(plan.training.precision),
+        operand=operand_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,

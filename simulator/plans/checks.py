@@ -85,6 +85,8 @@ def _faults(sections: Sections) -> Iterator[Fault]:
         yield from kept_faults(sections.training)
     if sections.cluster and sections.training:
         yield from _precision_faults(sections.training, sections.cluster)
+    if sections.training:
+        yield from _fixed_point_faults(sections.training)
     if sections.parallelism:
         yield from _mesh_faults(sections.parallelism, sections)
         if model:
@@ -240,6 +242,21 @@ def _name_fault(key: str, kind: str, name: str) -> Iterator[Fault]:
         yield Fault(key, f"unknown {kind} {shown(name)}", remedy)
 
 
+def _fixed_point_faults(training: TrainingSection) -> Iterator[Fault]:
+    """Yield what only goes with fixed point, and what does not go with it."""
+    is_fixed = training.precision == "fixed16"
+    involves = ("training.precision",)
+    if training.fraction is not None and not is_fixed:
+        problem = f"{training.precision} numbers have no fixed point"
+        remedy = 'write precision = "fixed16", or leave fraction out'
+        yield Fault("training.fraction", problem, remedy, involves=involves)
+    if is_fixed != (training.gradient_precision == "fixed16"):
+        problem = f"gradients in {training.gradient_precision} do not go with"
+        problem += f" {training.precision}: fixed-point training has one format"
+        remedy = "leave gradient_precision out"
+        yield Fault("training.gradient_precision", problem, remedy, involves=involves)
+
+
 def _precision_faults(
     training: TrainingSection, cluster: ClusterSection
 ) -> Iterator[Fault]:
@@ -251,7 +268,8 @@ def _precision_faults(
         return
     is_default = "precision" not in training.model_fields_set
     what = f"{training.precision}{' (the default)' if is_default else ''}"
-    built = [name for name in ("fp32", "tf32", "fp16", "bf16") if name in peak]
+    formats = ("fp32", "tf32", "fp16", "bf16", "fp8", "fixed16")
+    built = [name for name in formats if name in peak]
     yield Fault(
         "training.precision",
         f"{cluster.device} does not offer {what}",

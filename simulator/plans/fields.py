@@ -16,8 +16,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from topologies.units import UnitError, exact_quantity, parse_quantity
 
-Precision = Literal["fp16", "bf16", "fp32", "tf32"]
-GradientPrecision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp16", "bf16", "fp32", "tf32", "fp8", "fixed16"]
+GradientPrecision = Literal["fp32", "fp16", "bf16", "fixed16"]
 ConvolutionAlgorithm = Literal[
     "auto", "direct", "gemm", "implicit-gemm", "winograd", "fft"
 ]
@@ -69,7 +69,7 @@ PLANNED: dict[str, tuple[str, ...]] = {
         *("zero-1", "zero-2", "zero-3", "fsdp"),
     ),
     "parallelism.schedule": ("zero-bubble", "chimera", "hanayo", "seq1f1b"),
-    "training.precision": ("fp8",),
+    "training.precision": ("fp4", "mxfp8", "int8"),
 }
 
 _EXAMPLES = {"s": "5 us", "B": "25 MB", "B/s": "200 Gbit/s", "1": "0.4"}

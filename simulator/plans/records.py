@@ -7,7 +7,7 @@ Attribute names are TOML keys, except `BatchSection.global_`, whose key is `glob
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 
@@ -294,6 +294,12 @@ class ParallelismSection(Section):
         description="Whether tensor collectives of the backward pass run beside the"
         " gradient products that do not need them (Megatron-LM since 2022).",
     )
+    async_tensor: bool = Field(
+        default=False,
+        description="Asynchronous tensor parallelism: products run chunk by chunk"
+        " beside the collectives of the sequence that they need or feed; includes"
+        " overlap_tensor.",
+    )
     context_method: ContextMethod = Field(
         default="ring",
         description="How attention meets the keys and values of other devices of a"
@@ -389,19 +395,27 @@ class ParallelismSection(Section):
 
 def _gradient_precision(training: dict[str, Any]) -> GradientPrecision:
     precision: Precision = training["precision"]
-    return "fp32" if precision == "tf32" else precision
+    others: dict[Precision, GradientPrecision] = {"tf32": "fp32", "fp8": "bf16"}
+    return others.get(precision, cast("GradientPrecision", precision))
 
 
 class TrainingSection(Section):
     """Number formats and the optimizer."""
 
     precision: Precision = Field(
-        default="bf16", description="Number format of compute, which sets the peak."
+        default="bf16",
+        description="Number format of compute, which sets the peak; fp8 is that of"
+        " products with weights, with all else in bf16; fixed16 is rounded at random.",
+    )
+    fraction: Annotated[int, Field(ge=0, le=15)] | None = Field(
+        default=None,
+        description="Bits of a fixed-point number after the point; they change what is"
+        " computed, and not the time.",
     )
     gradient_precision: GradientPrecision = Field(
         default_factory=_gradient_precision,
         description="Number format in which gradients are summed; left out, that of"
-        " compute (fp32 for tf32).",
+        " compute (fp32 for tf32, bf16 for fp8).",
     )
     parameter_precision: GradientPrecision | None = Field(
         default=None,

@@ -118,6 +118,11 @@ def schedule_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
         problem = "sequence parallelism divides over the tensor ranks, and tensor = 1"
         remedy = "raise tensor, or leave sequence out"
         yield Fault("parallelism.sequence", problem, remedy)
+    if parallelism.async_tensor and not parallelism.sequence:
+        problem = "asynchronous tensor parallelism works on chunks of the sequence"
+        involves = ("parallelism.sequence",)
+        remedy = "add sequence = true, or leave async_tensor out"
+        yield Fault("parallelism.async_tensor", problem, remedy, involves=involves)
 
 
 def batch_faults(

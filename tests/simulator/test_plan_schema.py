@@ -27,6 +27,7 @@ ARITHMETIC = {
     "expert-parallel-without-experts",
     "experts-against-devices",
     "family-without-dimensions",
+    "fixed-point-in-part",
     "heads-against-hidden",
     "interleaved-faults",
     "kv-heads-against-heads",
@@ -61,6 +62,7 @@ ARITHMETIC = {
     "model-file-without-length",
     "top-k-above-experts",
     # of the network
+    "async-tensor-without-sequence",
     "background-faults",
     "background-of-a-faulty-plan",
     "background-on-a-switch",
