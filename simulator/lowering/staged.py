@@ -35,7 +35,7 @@ class LoweredStage:
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
-        expert_gradient_bytes: those among them that not all replicas hold [B].
+        expert_parameters: those among them that not all replicas hold [1].
     """
 
     stage: Stage
@@ -46,7 +46,7 @@ class LoweredStage:
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
     gradient_bytes: Bytes
-    expert_gradient_bytes: Bytes
+    expert_parameters: Count
 
 
 def lower_stages(
@@ -89,7 +89,7 @@ def lower_stages(
                 passes,
                 parameters,
                 gradient * parameters,
-                gradient * of_experts,
+                of_experts,
             )
         )
     return tuple(lowered)

@@ -39,6 +39,7 @@ ARITHMETIC = {
     "sequence-without-tensor",
     "sharding-formats",
     "sharding-keys",
+    "sharding-of-experts",
     "tensor-against-heads",
     "tensor-against-key-value-heads",
     "tensor-of-image-model",
