@@ -26,6 +26,7 @@ from simulator.lowering.sharding.visits import most_held, visits_of
 from simulator.lowering.staged import LoweredStage, make_share, stages_of
 from simulator.lowering.states import held_states
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
 
 
@@ -86,19 +87,24 @@ def _peak_activations(
 ) -> Bytes:
     """Return the most activation bytes that are there at once [B]."""
     share = make_share(job.plan)
-    recompute = job.plan.parallelism.recompute
+    mesh = job.plan.parallelism
     kept = {
         low.stage.index: sum(
-            kept_bytes(layer, share, recompute) for layer in low.stage.layers
+            kept_bytes(layer, share, recompute_of(mesh, layer))
+            for layer in low.stage.layers
         )
         for low in mine
     }
     full = {
         low.stage.index: max(
-            kept_bytes(layer, share, "none") - kept_bytes(layer, share, recompute)
+            kept_bytes(layer, share, "none")
+            - kept_bytes(layer, share, recompute_of(mesh, layer))
             for layer in low.stage.layers
         )
         for low in mine
+    }
+    portion = {
+        low.stage.index: low.portions.kept if low.portions else 0.0 for low in mine
     }
     left = {
         low.stage.index: sum(
@@ -112,5 +118,5 @@ def _peak_activations(
             peak = max(peak, now + full[stage])
         change = {"F": kept[stage], "B": -kept[stage], "W": -left[stage]}
         now += change.get(kind, left[stage] - kept[stage])
-        peak = max(peak, now)
+        peak = max(peak, now + (portion[stage] if kind == "F" else 0.0))
     return peak

@@ -9,7 +9,7 @@ Source: Rajbhandari et al., arXiv:1910.02054, section 3.1 and figure 1 (bytes by
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from simulator.lowering.formats import (
     element_bytes,
@@ -17,9 +17,11 @@ from simulator.lowering.formats import (
     optimizer_traffic,
 )
 from simulator.lowering.sharding.rule import sharding_of
-from simulator.lowering.staged import LoweredStage
 from simulator.plan import Plan
 from topologies.units import Bytes, Count
+
+if TYPE_CHECKING:
+    from simulator.lowering.staged import LoweredStage
 
 
 class States(NamedTuple):

@@ -136,7 +136,11 @@ def emit_optimizer(
     It waits for the gradient norm, or, where that is checked afterwards, for the
     rank's own gradients.
     """
-    parameters = updated_parameters(plan, stages_of(stages, rank))
+    mine = stages_of(stages, rank)
+    changed = (low.portions for low in mine if low.portions)
+    parameters = updated_parameters(plan, mine) - sum(
+        portions.parameters for portions in changed if portions.is_updating
+    )
     traffic = plan_traffic(plan)
     items: tuple[Item, ...] = (
         HostTask("step", "step"),
