@@ -24,7 +24,7 @@ from simulator.lowering.sharding.rule import sharding_of
 from simulator.lowering.sharding.units import parts_of
 from simulator.lowering.sharding.visits import most_held, visits_of
 from simulator.lowering.staged import LoweredStage, make_share, stages_of
-from simulator.lowering.states import states_of
+from simulator.lowering.states import held_states
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
@@ -57,12 +57,11 @@ def memory(job: Job) -> tuple[Memory, int]:
 def _rank_memory(job: Job, rank: int, row: tuple[Action, ...]) -> Memory:
     plan = job.plan
     mine = stages_of(job.stages, rank)
-    parameters = sum(stage.parameters for stage in mine)
-    states = states_of(plan)
+    states = held_states(plan, mine)
     return Memory(
-        weights=states.weights * parameters,
-        gradients=states.gradients * parameters,
-        optimizer=states.optimizer * parameters,
+        weights=states.weights,
+        gradients=states.gradients,
+        optimizer=states.optimizer,
         activations=_peak_activations(job, mine, row),
         buffers=_buffers(plan, mine, row),
         overhead=job.profile.device_overhead,

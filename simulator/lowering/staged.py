@@ -39,7 +39,7 @@ class LoweredStage:
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
-        expert_gradient_bytes: those among them that not all replicas hold [B].
+        expert_parameters: those among them that not all replicas hold [1].
         portions: of the dense layers behind it whose neurons replicas divide, if any.
     """
 
@@ -51,7 +51,7 @@ class LoweredStage:
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
     gradient_bytes: Bytes
-    expert_gradient_bytes: Bytes
+    expert_parameters: Count
     portions: Portions | None = None
 
 
@@ -97,7 +97,7 @@ def lower_stages(
                 passes,
                 parameters + (portions.parameters if portions else 0),
                 gradient * parameters,
-                gradient * of_experts,
+                of_experts,
                 portions,
             )
         )

@@ -48,6 +48,7 @@ ARITHMETIC = {
     "sequence-without-tensor",
     "sharding-formats",
     "sharding-keys",
+    "sharding-of-experts",
     "tensor-against-heads",
     "tensor-against-key-value-heads",
     "tensor-of-few-places",
