@@ -9,7 +9,7 @@ once each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,15 +37,15 @@ Kernels = dict[tuple[str, FlopPerSecond, Work], Seconds]
 class _RememberingPricer(Pricer):
     """A pricer that asks for the time of equal kernels once."""
 
-    kernels: Kernels
+    kernels: Kernels = field(default_factory=dict)
 
     @override
-    def kernel_time(self, work: Work) -> Seconds:
-        """Return the device time of a kernel."""
+    def formula_time(self, work: Work) -> Seconds:
+        """Return the device time of a kernel by its formula."""
         key = (self.cluster.device.name, self.peak, work)
         time = self.kernels.get(key)
         if time is None:
-            time = self.kernels[key] = Pricer.kernel_time(self, work)
+            time = self.kernels[key] = Pricer.formula_time(self, work)
         return time
 
 
@@ -82,6 +82,8 @@ class Structure:
             peak=plain.peak,
             degrees=plain.degrees,
             algorithm=plain.algorithm,
+            servers=plain.servers,
+            pace=plain.pace,
             kernels={} if kernels is None else kernels,
         )
         prices = [pricer.body(body) for body in self.bodies]

@@ -14,11 +14,13 @@ from simulator.lowering.lower import lower
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage, lower_stages
 from simulator.lowering.unfold import unfold
+from simulator.pacing import paced
 from simulator.placement import Degrees
 from simulator.plan import Plan
 from simulator.price import Price
 from simulator.pricing import Pricer
 from simulator.scheduling import scheduled
+from simulator.servers import plan_servers
 from simulator.workload import Body, Workload
 from topologies.hardware import Cluster
 from topologies.profile import Profile, load_profile
@@ -119,10 +121,12 @@ def make_pricer(plan: Plan, cluster: Cluster, profile: Profile) -> Pricer:
     mesh = plan.parallelism
     convolution = plan.training.convolution
     offered = profile.convolutions if convolution == "auto" else (convolution,)
-    return Pricer(
+    pricer = Pricer(
         cluster=cluster,
         profile=replace(profile, convolutions=offered),
         peak=cluster.device.peak[plan.training.precision],
         degrees=Degrees(mesh.tensor, mesh.data, mesh.pipeline),
         algorithm=plan.synchronization.algorithm,
+        servers=plan_servers(plan, plan.build_model(), cluster, profile),
     )
+    return paced(plan, pricer)

@@ -20,6 +20,7 @@ from simulator.costs.elementwise import where
 from simulator.costs.messages import transfer_time
 from simulator.placement import Degrees, Group, group, replicas_per_node
 from simulator.price import NOTHING, Price, kernel, message
+from simulator.servers import Servers
 from simulator.workload import (
     Beside,
     Body,
@@ -32,7 +33,7 @@ from simulator.workload import (
 )
 from topologies.hardware import Cluster
 from topologies.profile import Profile
-from topologies.units import FlopPerSecond, Seconds
+from topologies.units import FlopPerSecond, Ratio, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Pricer:
         peak: dense rate of the plan's number format [FLOP/s].
         degrees: ranks of each mesh axis.
         algorithm: of the all-reduce between replicas, or `auto`.
+        servers: of parameters, if there are any.
+        pace: times of kernels over what the formulas say, from a measured step [1].
     """
 
     cluster: Cluster
@@ -52,6 +55,8 @@ class Pricer:
     peak: FlopPerSecond
     degrees: Degrees
     algorithm: str
+    servers: Servers | None = None
+    pace: Ratio = 1.0
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -97,6 +102,10 @@ class Pricer:
 
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel, or of the several that `work` names."""
+        return self.pace * self.formula_time(work)
+
+    def formula_time(self, work: Work) -> Seconds:
+        """Return the same at the pace of the formulas."""
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
         if work.kind not in {"matrix", "attention"}:
@@ -164,11 +173,18 @@ class Pricer:
         if item.time is not None:
             return item.time
         ring = self.group(item)
-        if item.pattern == "send":
+        if item.pattern in {"push", "pull"}:
+            time = self._served_time(item)
+        elif item.pattern == "send":
             time = transfer_time(item.size, ring.transfer, ring.bandwidth)
         else:
             time = fastest_time(item.pattern, item.size, ring, self.allowed(item))
         return where(ring.num_ranks > 1, time, 0.0)
+
+    def _served_time(self, item: Message) -> Seconds:
+        """Return the time of a push to the plan's servers, or of a pull."""
+        assert self.servers is not None
+        return self.servers.time(item.pattern, item.size)
 
     def allowed(self, item: Message) -> Allowed:
         """Return how a collective may be run: the plan says it between replicas.
@@ -188,6 +204,8 @@ class Pricer:
 
     def choice(self, item: Message) -> Choice:
         """Return how a collective of one plan is run on idle links."""
+        if item.pattern in {"push", "pull"}:
+            return Choice("sharded", "simple", self._served_time(item), 1)
         return choose(item.pattern, item.size, self.group(item), self.allowed(item))  # type: ignore[arg-type]  # no send
 
     def group(self, item: Message) -> Group:

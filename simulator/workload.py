@@ -17,9 +17,9 @@ from typing import Literal, NamedTuple
 from models.work import Work
 from topologies.units import Bytes, Seconds
 
-Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send"]
+Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send", "push", "pull"]
 Axis = Literal["tensor", "data", "pipeline", "embedding", "model"]
-Stream = Literal["compute", "tensor", "data", "send-forward", "send-backward"]
+Stream = Literal["compute", "tensor", "data", "pull", "send-forward", "send-backward"]
 Phase = Literal["forward", "backward", "step", "message"]
 
 
@@ -33,7 +33,8 @@ class Message:
         axis: the mesh axis whose group takes part; `embedding` is the first and
             last pipeline rank, `model` all tensor and pipeline ranks of a replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
-            all-gather, the whole output; reduce-scatter, the whole input [B].
+            all-gather, the whole output; reduce-scatter, the whole input; push and
+            pull, a worker's parameters [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
             message on the pipeline's axis, the two that take part.
         time: as measured on the machine, if it is not to be priced [s].

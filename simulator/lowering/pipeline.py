@@ -8,6 +8,12 @@ from typing import NamedTuple
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
+from simulator.lowering.served import (
+    emit_pull,
+    emit_pulled_forward,
+    is_pulled_first,
+    sum_pattern,
+)
 from simulator.lowering.staged import LoweredStage, copies_tied_table
 from simulator.lowering.stages import layer_parameters
 from simulator.plan import Plan
@@ -58,9 +64,12 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
     sends: tuple[Hashable, ...] = ()
     for action in row:
         after = (*_received(step, action, rank), *sends)
+        is_first = action == row[0]
         is_alone = plan.parallelism.pipeline == 1 and action.kind == "F"
         waits = is_waiting or is_alone
-        if action in last:
+        if is_first and is_pulled_first(plan):
+            emit_pulled_forward(emitter, plan, step.stages[0], action, rank)
+        elif action in last:
             _emit_bucketed_backward(emitter, step, action, after)
         else:
             body = step.stages[action.stage].bodies[action.kind]
@@ -168,11 +177,11 @@ def _emit_bucketed_backward(
         waits = plan.parallelism.pipeline > 1 and number == 0
         waits = waits and not plan.parallelism.sends_overlap
         emitter.emit(key, Draft(str(action), ranks, "compute", body, after, waits))
-        message = Message("gradients", "all-reduce", "data", filled)
+        message = Message("gradients", sum_pattern(plan), "data", filled)
         body = Body(f"gradients of bucket {number}", "message", (message,))
         name = f"bucket {number} of stage {action.stage}"
-        emitter.emit(
-            ("bucket", action, number), Draft(name, ranks, "data", body, (key,))
-        )
+        bucket = ("bucket", action, number)
+        emitter.emit(bucket, Draft(name, ranks, "data", body, (key,)))
+        emit_pull(emitter, plan, bucket, filled)
         items, filled, after = [], 0.0, ()
         number += 1

@@ -8,6 +8,7 @@ from models.work import memory_work
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import NORM_BYTES, element_bytes, optimizer_traffic
 from simulator.lowering.pipeline import Step, last_gradients
+from simulator.lowering.served import is_served, sum_pattern
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
 from simulator.plan import Plan
@@ -28,7 +29,9 @@ def emit_gradient_sync(emitter: Emitter, step: Step, rank: int) -> None:
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
     if parallelism.data > 1 and not plan.synchronization.overlap:
         total = sum(low.gradient_bytes for low in mine)
-        items.append(Message("gradients", "all-reduce", "data", total))
+        items.append(Message("gradients", sum_pattern(plan), "data", total))
+        if is_served(plan):
+            items.append(Message("parameters", "pull", "data", total))
     body = Body(f"gradients of rank {rank}", "message", tuple(items))
     after = tuple(last_gradients(step.rows[rank]).values())
     emitter.emit(("gradients", rank), Draft("gradients", (rank,), "data", body, after))
@@ -112,6 +115,8 @@ def emit_optimizer(
         HostTask("step", "step"),
         memory_work("optimizer", traffic * parameters),
     )
+    if is_served(plan):
+        items = (HostTask("step", "step"),)  # servers update
     if plan.stage_times is not None and plan.stage_times.optimizer is not None:
         items = (Measured("optimizer", plan.stage_times.optimizer),)
     body = Body(f"optimizer of rank {rank}", "step", items)

@@ -19,12 +19,15 @@ from simulator.plans.records import (
     DERIVED,
     BatchSection,
     ClusterSection,
+    DeviceStepSection,
     ModelSection,
     ParallelismSection,
     Section,
+    StageTimesSection,
     SynchronizationSection,
     TrainingSection,
 )
+from simulator.plans.server_checks import server_faults
 from simulator.plans.splits import (
     batch_faults,
     data_degree,
@@ -55,6 +58,8 @@ class Sections(NamedTuple):
     parallelism: ParallelismSection | None = None
     training: TrainingSection | None = None
     synchronization: SynchronizationSection | None = None
+    stage_times: StageTimesSection | None = None
+    device_step: DeviceStepSection | None = None
     cluster: ClusterSection | None = None
 
 
@@ -79,6 +84,17 @@ def _faults(sections: Sections) -> Iterator[Fault]:
         yield from order_faults(order, sections.cluster.nodes)
     if sections.cluster and sections.training:
         yield from _precision_faults(sections.training, sections.cluster)
+    if sections.synchronization:
+        yield from server_faults(
+            sections.synchronization,
+            sections.parallelism,
+            sections.cluster,
+            sections.stage_times,
+        )
+    if sections.stage_times and sections.device_step:
+        problem = "there is [stage_times] too, and both say how long passes take"
+        remedy, others = "keep one of the two", ("stage_times",)
+        yield Fault("device_step", problem, remedy, involves=others)
     if sections.parallelism:
         yield from _mesh_faults(sections.parallelism, sections)
         if model:

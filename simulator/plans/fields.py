@@ -36,7 +36,9 @@ Balance = Literal["layers", "time"]
 Recompute = Literal["none", "selective", "full"]
 Attention = Literal["materialized", "flash"]
 Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]
-Scheme = Literal["all-reduce"]
+Scheme = Literal["all-reduce", "parameter-server"]
+SumPlace = Literal["host", "device"]
+Pull = Literal["after-push", "before-use"]
 Algorithm = Literal[
     "auto",
     "ring",
@@ -60,7 +62,7 @@ MAX_DIMENSION = 1_073_741_824  # 2 ** 30, of anything that a layer or batch coun
 # Names from the literature: the answer is "not built yet" instead of "unknown".
 PLANNED: dict[str, tuple[str, ...]] = {
     "synchronization.scheme": (
-        *("parameter-server", "downpour", "sandblaster", "hogwild", "easgd"),
+        *("downpour", "sandblaster", "hogwild", "easgd"),
         *("elastic-averaging", "project-adam", "local-sgd", "gossip"),
         *("zero-1", "zero-2", "zero-3", "fsdp"),
     ),

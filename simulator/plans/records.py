@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from simulator.lowering.schedules.table import DESIGNS
+from simulator.plans.device_step import DeviceStepSection
 from simulator.plans.fields import (
     MAX_CAPACITY,
     MAX_DIMENSION,
@@ -25,10 +26,12 @@ from simulator.plans.fields import (
     GradientPrecision,
     Optimizer,
     Precision,
+    Pull,
     Quantity,
     Recompute,
     Schedule,
     Scheme,
+    SumPlace,
     Threshold,
 )
 from simulator.plans.network_fields import Order, RingOrder
@@ -50,6 +53,7 @@ __all__ = [
     "BackgroundSection",
     "BatchSection",
     "ClusterSection",
+    "DeviceStepSection",
     "ExpectSection",
     "ModelSection",
     "NetworkSection",
@@ -297,7 +301,29 @@ class SynchronizationSection(Section):
     """How replicas agree on the weights."""
 
     scheme: Scheme = Field(
-        default="all-reduce", description="Synchronous data parallelism."
+        default="all-reduce",
+        description="Synchronous data parallelism: gradients summed among replicas, or"
+        " pushed to parameter servers, which wait for all.",
+    )
+    servers: Degree | None = Field(
+        default=None,
+        description="Parameter servers, each on a node of its own; left out, one on"
+        " every node.",
+    )
+    sum_on: SumPlace = Field(
+        default="host",
+        description="Where a node adds its devices' gradients before it pushes them:"
+        " on its host, or divided over its devices.",
+    )
+    whole_variables: bool = Field(
+        default=False,
+        description="Whether each variable is on one server, the least loaded; else"
+        " all are divided evenly.",
+    )
+    pull: Pull = Field(
+        default="after-push",
+        description="When parameters come back from servers: as soon as they are new,"
+        " or layer by layer before the next forward uses them.",
     )
     algorithm: Algorithm = Field(
         default="ring", description="How the all-reduce becomes messages."
@@ -308,7 +334,7 @@ class SynchronizationSection(Section):
     )
     bucket: Annotated[float, Quantity("B")] = Field(
         default=25e6,
-        description="Gradients fused into one all-reduce.",
+        description="Gradients fused into one all-reduce or push.",
         json_schema_extra={"default": "25 MB"},
     )
     ring_order: Annotated[RingOrder, Order()] = Field(
@@ -385,6 +411,7 @@ SECTIONS: dict[str, type[Section]] = {
     "training": TrainingSection,
     "synchronization": SynchronizationSection,
     "stage_times": StageTimesSection,
+    "device_step": DeviceStepSection,
     "cluster": ClusterSection,
     "cluster.node": NodeSection,
     "cluster.network": NetworkSection,

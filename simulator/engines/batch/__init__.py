@@ -61,7 +61,12 @@ def predict_batch(
             recomputation, sequence parallelism; its own split is not used.
         splits: valid splits, such as `simulator.splits.all_splits` lists.
         profile: constants to price with; the device's own if left out.
+
+    Raises:
+        ValueError: its replicas do not agree by all-reduce.
     """
+    if plan.synchronization.scheme != "all-reduce":
+        raise ValueError(f"no closed form for {plan.synchronization.scheme}")
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))

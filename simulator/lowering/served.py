@@ -1,0 +1,82 @@
+"""Pushes to parameter servers and pulls from them, beside the passes.
+
+After a bucket's backward its gradients are pushed; parameters are pulled as soon as
+they are new, on a stream of their own, or before the next step's forward needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from simulator.lowering.emitter import Draft, Emitter
+from simulator.lowering.formats import element_bytes
+from simulator.lowering.staged import LoweredStage
+from simulator.lowering.stages import layer_parameters
+from simulator.plan import Plan
+from simulator.workload import Body, HostTask, Item, Message, Pattern
+from topologies.units import Bytes
+
+
+def is_served(plan: Plan) -> bool:
+    """Return whether replicas agree through parameter servers."""
+    is_several = plan.parallelism.data > 1
+    return is_several and plan.synchronization.scheme == "parameter-server"
+
+
+def sum_pattern(plan: Plan) -> Pattern:
+    """Return how gradients are brought together."""
+    return "push" if is_served(plan) else "all-reduce"
+
+
+def is_pulled_first(plan: Plan) -> bool:
+    """Return whether a step begins by pulling what its forward needs."""
+    sync = plan.synchronization
+    return is_served(plan) and sync.overlap and sync.pull == "before-use"
+
+
+def emit_pull(emitter: Emitter, plan: Plan, pushed: Hashable, size: Bytes) -> None:
+    """Emit the pull of parameters that follows a push at once, if any does."""
+    if not is_served(plan) or is_pulled_first(plan):
+        return
+    (rank,) = emitter.drafts[emitter.index[pushed]].ranks
+    body = _pulled(size)
+    emitter.emit(("pull", pushed), Draft("pull", (rank,), "pull", body, (pushed,)))
+
+
+def emit_pulled_forward(
+    emitter: Emitter, plan: Plan, lowered: LoweredStage, key: Hashable, rank: int
+) -> None:
+    """Emit the first forward in segments, each behind the pull of its parameters.
+
+    Segments are cut as buckets of the backward are, from the other end. All pulls are
+    asked for at the beginning.
+    """
+    element = element_bytes(plan.training.precision)
+    segments: list[tuple[list[Item], Bytes]] = [([HostTask("batch", "pass")], 0.0)]
+    for (passes, count), (layer, _) in zip(
+        lowered.passes, lowered.stage.runs(), strict=True
+    ):
+        parameters = layer_parameters(
+            layer, plan.parallelism.tensor, is_tied_copy=False
+        )
+        for _ in range(count):
+            items, size = segments.pop()
+            segments.append(([*items, *passes.forward], size + element * parameters))
+            if segments[-1][1] >= plan.synchronization.bucket:
+                segments.append(([], 0.0))
+    if not segments[-1][0]:
+        segments.pop()
+    for number, (_, size) in enumerate(segments):
+        draft = Draft(f"pull {number}", (rank,), "pull", _pulled(size))
+        emitter.emit(("pull", number), draft)
+    for number, (items, _) in enumerate(segments):
+        body = Body(f"forward of segment {number}", "forward", tuple(items))
+        own: Hashable = key if number == len(segments) - 1 else (key, number)
+        waits = number == 0
+        after = (("pull", number),)
+        emitter.emit(own, Draft(str(key), (rank,), "compute", body, after, waits))
+
+
+def _pulled(size: Bytes) -> Body:
+    message = Message("parameters", "pull", "data", size)
+    return Body("parameters", "message", (message,))

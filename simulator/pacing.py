@@ -1,0 +1,61 @@
+"""How fast are kernels, where a plan says what one device alone was measured to take?
+
+The measured step is shared among layers and passes as they are priced, so that it has
+to be right only as a whole; what remains to be predicted is how it scales.
+
+Limits: the host's part of the measured step is taken to grow and shrink with the
+kernels. Whatever the one device sent, such as to a server on its own host, is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.work import memory_work
+from simulator.lowering.formats import optimizer_traffic
+from simulator.lowering.staged import make_share, plan_passes
+from simulator.plan import Plan
+from simulator.pricing import Pricer
+from topologies.units import Ratio, Seconds
+
+
+def paced(plan: Plan, pricer: Pricer) -> Pricer:
+    """Return the pricer at the pace of the plan's measured step, if it has one.
+
+    pace = measured · crowding / priced, with crowding where a node has others.
+    """
+    measured = plan.device_step
+    if measured is None:
+        return pricer
+    is_crowded = plan.cluster.devices_per_node > 1
+    crowding: Ratio = measured.crowding if is_crowded else 1.0
+    hostless = replace(
+        pricer.profile,
+        host_forward=0.0,
+        host_backward=0.0,
+        host_pass=0.0,
+        host_step=0.0,
+    )
+    pace = measured.time * crowding / priced_step(plan, pricer)
+    return replace(pricer, profile=hostless, pace=pace)
+
+
+def priced_step(plan: Plan, pricer: Pricer) -> Seconds:
+    """Return the device time of one micro-batch and an update on one device.
+
+    T = Σ over layers (forward + backward) + optimizer
+    """
+    share = replace(make_share(plan), tensor=1, sequence=1)
+    model = plan.build_model()
+    passes = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
+    times = {
+        layer: pricer.items(own.forward, "forward").busy
+        + pricer.items(own.backward, "backward").busy
+        for layer, own in passes.items()
+    }
+    training = plan.training
+    traffic = optimizer_traffic(
+        training.optimizer, training.precision, training.gradient_precision
+    )
+    update = pricer.kernel_time(memory_work("optimizer", traffic * model.parameters))
+    return sum(times[layer] for layer in model.layers) + update
