@@ -4,7 +4,8 @@ The measured step is shared among layers and passes as they are priced, so that 
 to be right only as a whole; what remains to be predicted is how it scales.
 
 Limits: the host's part of the measured step is taken to grow and shrink with the
-kernels. Whatever the one device sent, such as to a server on its own host, is in it.
+kernels. What the one device pulled from its own host before it began is taken out of
+the measured step; what it pushed is taken to have been hidden.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.work import memory_work
-from simulator.lowering.formats import optimizer_traffic
+from simulator.costs.servers import host_copy_time
+from simulator.errors import Fault, PlanError
+from simulator.lowering.formats import element_bytes, optimizer_traffic
 from simulator.lowering.staged import make_share, plan_passes
 from simulator.plan import Plan
 from simulator.pricing import Pricer
@@ -22,7 +25,11 @@ from topologies.units import Ratio, Seconds
 def paced(plan: Plan, pricer: Pricer) -> Pricer:
     """Return the pricer at the pace of the plan's measured step, if it has one.
 
-    pace = measured · crowding / priced, with crowding where a node has others.
+    pace = (measured - pulled before) · crowding / priced, with crowding where a node
+    has others.
+
+    Raises:
+        PlanError: the pull alone takes longer than was measured.
     """
     measured = plan.device_step
     if measured is None:
@@ -36,8 +43,22 @@ def paced(plan: Plan, pricer: Pricer) -> Pricer:
         host_pass=0.0,
         host_step=0.0,
     )
-    pace = measured.time * crowding / priced_step(plan, pricer)
+    time = measured.time - _pulled_before(plan, pricer)
+    if time <= 0:
+        problem = "is less than one device's pull of all parameters takes"
+        raise PlanError([Fault("device_step.time", problem)])
+    pace = time * crowding / priced_step(plan, pricer)
     return replace(pricer, profile=hostless, pace=pace)
+
+
+def _pulled_before(plan: Plan, pricer: Pricer) -> Seconds:
+    """Return how long one device alone pulls from its host before its forward."""
+    sync, servers = plan.synchronization, pricer.servers
+    if servers is None or sync.sum_on == "device" or sync.pull != "before-forward":
+        return 0.0
+    size = element_bytes(plan.training.precision) * plan.build_model().parameters
+    host = pricer.profile.host
+    return host_copy_time(size, 1, host.device, host.root)
 
 
 def priced_step(plan: Plan, pricer: Pricer) -> Seconds:

@@ -172,10 +172,10 @@ class Pricer:
         """Return the time of a message on idle links; a group of one takes none."""
         if item.time is not None:
             return item.time
-        ring = self.group(item)
         if item.pattern in {"push", "pull"}:
-            time = self._served_time(item)
-        elif item.pattern == "send":
+            return self._served_time(item)
+        ring = self.group(item)
+        if item.pattern == "send":
             time = transfer_time(item.size, ring.transfer, ring.bandwidth)
         else:
             time = fastest_time(item.pattern, item.size, ring, self.allowed(item))

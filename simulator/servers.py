@@ -69,7 +69,8 @@ class Servers:
         """Return the time of all devices' copies inside a node."""
         devices, host = self.cluster.devices_per_node, self.profile.host
         if self.place == "host":
-            return host_copy_time(size, devices, host.device, host.shared)
+            beside = min(devices, host.per_root)
+            return host_copy_time(size, beside, host.device, host.root)
         if devices == 1:
             return 0.0
         fabric = self.cluster.fabric

@@ -72,12 +72,14 @@ class HostFit:
 
     Fields:
         device: rate of copies between one device and the host [B/s].
-        shared: the same of all devices of the node at once [B/s].
+        root: the same of all devices under one root of the host [B/s].
+        per_root: devices under a root, which are taken root by root [1].
         sum: bytes that the host's processors read and write when they add [B/s].
     """
 
     device: BytesPerSecond
-    shared: BytesPerSecond
+    root: BytesPerSecond
+    per_root: Count
     sum: BytesPerSecond
 
 
@@ -229,10 +231,11 @@ def general_host() -> HostFit:
 
 
 def _host_fit(values: Mapping[str, Any]) -> HostFit:
-    device, shared, summed = (
-        parse_quantity(str(values[key]), "B/s") for key in ("device", "shared", "sum")
+    device, root, summed = (
+        parse_quantity(str(values[key]), "B/s") for key in ("device", "root", "sum")
     )
-    return HostFit(device=device, shared=shared, sum=summed)
+    per_root = float(values["per_root"])
+    return HostFit(device=device, root=root, per_root=per_root, sum=summed)
 
 
 def _link_fits(table: Mapping[str, Any]) -> Iterator[tuple[str, LinkFit]]:

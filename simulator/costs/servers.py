@@ -14,26 +14,26 @@ from topologies.units import Bytes, BytesPerSecond, Count, Seconds
 
 
 def host_copy_time(
-    size: Bytes, num_devices: Count, own: BytesPerSecond, shared: BytesPerSecond
+    size: Bytes, num_devices: Count, own: BytesPerSecond, root: BytesPerSecond
 ) -> Seconds:
-    """Return the time in which all devices of a node copy to their host, or from it.
+    """Return the time in which devices under a root copy to their host, or from it.
 
-    T = max(S / own, g S / shared)
+    T = max(S / own, g S / root)
 
     Args:
         size: S, of each device [B].
         num_devices: g, that copy at once [1].
         own: of one device's link [B/s].
-        shared: of all links of the host together [B/s].
+        root: of all their links together [B/s].
 
     Assumes: the other direction does not disturb.
 
     Source: derived above.
 
-    >>> host_copy_time(8.0, 4, own=8.0, shared=16.0)
+    >>> host_copy_time(8.0, 4, own=8.0, root=16.0)
     2.0
     """
-    return maximum(size / own, num_devices * size / shared)
+    return maximum(size / own, num_devices * size / root)
 
 
 def summing_time(size: Bytes, num_inputs: Count, rate: BytesPerSecond) -> Seconds:

@@ -12,6 +12,7 @@ from simulator.lowering.served import (
     emit_pull,
     emit_pulled_forward,
     is_pulled_first,
+    is_served,
     sum_pattern,
 )
 from simulator.lowering.staged import LoweredStage, copies_tied_table
@@ -58,7 +59,8 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
     """
     plan = step.plan
     is_waiting = plan.parallelism.pipeline > 1 and not plan.parallelism.sends_overlap
-    is_bucketed = plan.synchronization.overlap and plan.parallelism.data > 1
+    is_several = plan.parallelism.data > 1 or is_served(plan)
+    is_bucketed = plan.synchronization.overlap and is_several
     row = step.rows[rank]
     last = set(last_gradients(row).values()) if is_bucketed else set()
     sends: tuple[Hashable, ...] = ()

@@ -18,9 +18,13 @@ from topologies.units import Bytes
 
 
 def is_served(plan: Plan) -> bool:
-    """Return whether replicas agree through parameter servers."""
-    is_several = plan.parallelism.data > 1
-    return is_several and plan.synchronization.scheme == "parameter-server"
+    """Return whether weights are on parameter servers.
+
+    A single replica has its weights on its own devices, unless they are on the host.
+    """
+    sync = plan.synchronization
+    is_away = plan.parallelism.data > 1 or sync.sum_on == "host"
+    return is_away and sync.scheme == "parameter-server"
 
 
 def sum_pattern(plan: Plan) -> Pattern:
@@ -31,7 +35,7 @@ def sum_pattern(plan: Plan) -> Pattern:
 def is_pulled_first(plan: Plan) -> bool:
     """Return whether a step begins by pulling what its forward needs."""
     sync = plan.synchronization
-    return is_served(plan) and sync.overlap and sync.pull == "before-use"
+    return is_served(plan) and sync.overlap and sync.pull != "after-push"
 
 
 def emit_pull(emitter: Emitter, plan: Plan, pushed: Hashable, size: Bytes) -> None:
@@ -48,9 +52,10 @@ def emit_pulled_forward(
 ) -> None:
     """Emit the first forward in segments, each behind the pull of its parameters.
 
-    Segments are cut as buckets of the backward are, from the other end. All pulls are
-    asked for at the beginning.
+    Segments are cut as buckets of the backward are, from the other end, unless all is
+    pulled before the first. All pulls are asked for at the beginning.
     """
+    is_cut = plan.synchronization.pull == "before-use"
     element = element_bytes(plan.training.precision)
     segments: list[tuple[list[Item], Bytes]] = [([HostTask("batch", "pass")], 0.0)]
     for (passes, count), (layer, _) in zip(
@@ -62,7 +67,7 @@ def emit_pulled_forward(
         for _ in range(count):
             items, size = segments.pop()
             segments.append(([*items, *passes.forward], size + element * parameters))
-            if segments[-1][1] >= plan.synchronization.bucket:
+            if is_cut and segments[-1][1] >= plan.synchronization.bucket:
                 segments.append(([], 0.0))
     if not segments[-1][0]:
         segments.pop()

@@ -38,7 +38,7 @@ Attention = Literal["materialized", "flash"]
 Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]
 Scheme = Literal["all-reduce", "parameter-server"]
 SumPlace = Literal["host", "device"]
-Pull = Literal["after-push", "before-use"]
+Pull = Literal["after-push", "before-use", "before-forward"]
 Algorithm = Literal[
     "auto",
     "ring",

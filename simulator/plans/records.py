@@ -323,7 +323,7 @@ class SynchronizationSection(Section):
     pull: Pull = Field(
         default="after-push",
         description="When parameters come back from servers: as soon as they are new,"
-        " or layer by layer before the next forward uses them.",
+        " before the next forward uses them, layer by layer, or all before it begins.",
     )
     algorithm: Algorithm = Field(
         default="ring", description="How the all-reduce becomes messages."
