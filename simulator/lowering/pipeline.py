@@ -59,7 +59,7 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
     """
     plan = step.plan
     is_waiting = plan.parallelism.pipeline > 1 and not plan.parallelism.sends_overlap
-    is_several = plan.parallelism.data > 1 or is_served(plan)
+    is_several = plan.parallelism.replicas > 1 or is_served(plan)
     is_bucketed = plan.synchronization.overlap and is_several
     row = step.rows[rank]
     last = set(last_gradients(row).values()) if is_bucketed else set()

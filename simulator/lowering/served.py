@@ -23,7 +23,7 @@ def is_served(plan: Plan) -> bool:
     A single replica has its weights on its own devices, unless they are on the host.
     """
     sync = plan.synchronization
-    is_away = plan.parallelism.data > 1 or sync.sum_on == "host"
+    is_away = plan.parallelism.replicas > 1 or sync.sum_on == "host"
     return is_away and sync.scheme == "parameter-server"
 
 

@@ -27,7 +27,7 @@ def emit_gradient_sync(emitter: Emitter, step: Step, rank: int) -> None:
         )
         size = element_bytes(plan.training.gradient_precision) * replicated
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
-    is_several = parallelism.data > 1 or is_served(plan)
+    is_several = parallelism.replicas > 1 or is_served(plan)
     if is_several and not plan.synchronization.overlap:
         total = sum(low.gradient_bytes for low in mine)
         items.append(Message("gradients", sum_pattern(plan), "data", total))

@@ -27,10 +27,14 @@ def server_faults(
         yield from _unused_faults(synchronization)
         return
     problem = "parameter servers and {} are not built together yet"
-    if parallelism and parallelism.tensor * parallelism.pipeline > 1:
-        keys = ("parallelism.tensor", "parallelism.pipeline")
+    mesh = parallelism
+    if mesh and mesh.tensor * mesh.context * mesh.pipeline > 1:
+        names = ("tensor", "context", "pipeline")
+        keys = tuple(f"parallelism.{name}" for name in names)
         text = problem.format("replicas of several devices")
-        yield Fault(_SCHEME, text, "write tensor = 1 and pipeline = 1", involves=keys)
+        yield Fault(
+            _SCHEME, text, "write tensor = context = pipeline = 1", involves=keys
+        )
     if cluster and cluster.has_graph:
         text = problem.format("graphs of links")
         keys = ("cluster.network.topology", "cluster.node")
