@@ -1,9 +1,11 @@
 """What does it take to push gradients to parameter servers, and to pull parameters?
 
-Every node first adds the gradients of its own devices, on its host or divided over its
-devices; then the nodes send to the servers, which are processes on the nodes' hosts.
+Every node first adds the gradients of its own devices, on its host or on its devices,
+each variable on one of them; then the nodes send to the servers, which are processes on
+the nodes' hosts. A variable is added where it is before any of it goes on.
 
-Limits: one replica is one device. All workers push at the same time, and servers wait
+Limits: one replica is one device. Messages follow one another through all of this, so
+that one's sums do not hide behind another's copies. All workers push at the same time, and servers wait
 for all of them.
 """
 
@@ -46,7 +48,7 @@ class Servers:
     def time(self, pattern: str, size: Bytes) -> Seconds:
         """Return the time of one push or pull of all workers.
 
-        T = start + max(inside a node, between nodes, sums of a push)
+        T = latencies + inside a node + between nodes + sums of a push
 
         Args:
             pattern: `push` or `pull`.
@@ -63,7 +65,7 @@ class Servers:
             sent = server_exchange(size, cluster.num_nodes, self.servers, True)
             between = sent.port_bytes / (rate * cluster.network.bandwidth)
         sums = self._sums(size) if pattern == "push" else 0.0
-        return latency + max(inside, between, sums)
+        return latency + inside + between + sums
 
     def _inside(self, size: Bytes) -> Seconds:
         """Return the time of all devices' copies inside a node."""
@@ -98,16 +100,14 @@ def plan_servers(
         return None
     count = synchronization.servers or cluster.num_nodes
     devices = cluster.devices_per_node
-    servers, parts = float(count), float(devices)
-    if synchronization.whole_variables:
-        sizes = variables(model)
-        servers, parts = busy_servers(sizes, count), busy_servers(sizes, devices)
+    sizes = variables(model)
+    is_whole = synchronization.whole_variables
     return Servers(
         place=synchronization.sum_on,
         cluster=cluster,
         profile=profile,
-        servers=servers,
-        parts=parts,
+        servers=busy_servers(sizes, count) if is_whole else float(count),
+        parts=busy_servers(sizes, devices),
     )
 
 

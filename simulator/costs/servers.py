@@ -1,8 +1,7 @@
 """How long do parameter servers' parts of an exchange take?
 
 Gradients go from the devices of a node to where the node adds them, from there to the
-servers, which add again and update; parameters come back the same way. All parts of a
-large message are under way at once, so that the slowest sets the pace.
+servers, which add again and update; parameters come back the same way.
 
 See `simulator.servers` for how they are put together.
 """

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import element_bytes
+from simulator.lowering.recomputed import backward_of
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
 from simulator.lowering.served import (
     emit_pull,
@@ -74,7 +75,10 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
         elif action in last:
             _emit_bucketed_backward(emitter, step, action, after)
         else:
-            body = step.stages[action.stage].bodies[action.kind]
+            body, again = backward_of(emitter, plan, step.stages[action.stage], action)
+            if again is not None:
+                early = Draft(f"{action} again", (rank,), "compute", again, sends)
+                emitter.emit(("again", action), early)
             draft = Draft(str(action), (rank,), "compute", body, after, waits)
             emitter.emit(action, draft)
         sent = _emit_send(emitter, step, action, rank)

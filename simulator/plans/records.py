@@ -266,6 +266,16 @@ class ParallelismSection(Section):
         default="none",
         description="Activations dropped in forward and computed again in backward.",
     )
+    recompute_early: bool = Field(
+        default=False,
+        description="Whether a stage computes a micro-batch's activations again while"
+        " it waits for the gradient of its output (GPipe); needs recompute full.",
+    )
+    recompute_all: bool = Field(
+        default=True,
+        description="Whether every micro-batch is computed again; otherwise the first to go"
+        " back is not dropped (torchgpipe's except_last). Needs recompute full.",
+    )
 
     @property
     def degrees(self) -> Degrees:
@@ -350,12 +360,12 @@ class SynchronizationSection(Section):
     sum_on: SumPlace = Field(
         default="host",
         description="Where a node adds its devices' gradients before it pushes them:"
-        " on its host, or divided over its devices.",
+        " on its host, or on its devices, each variable on the one that has least.",
     )
     whole_variables: bool = Field(
         default=False,
         description="Whether each variable is on one server, the least loaded; else"
-        " all are divided evenly.",
+        " all are divided evenly over them.",
     )
     pull: Pull = Field(
         default="after-push",
