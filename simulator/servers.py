@@ -5,8 +5,8 @@ each variable on one of them; then the nodes send to the servers, which are proc
 the nodes' hosts. A variable is added where it is before any of it goes on.
 
 Limits: one replica is one device. Messages follow one another through all of this, so
-that one's sums do not hide behind another's copies. All workers push at the same time, and servers wait
-for all of them.
+that one's sums do not hide behind another's copies. All workers push at the same time,
+and servers wait for all of them.
 """
 
 from __future__ import annotations

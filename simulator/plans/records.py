@@ -273,8 +273,8 @@ class ParallelismSection(Section):
     )
     recompute_all: bool = Field(
         default=True,
-        description="Whether every micro-batch is computed again; otherwise the first to go"
-        " back is not dropped (torchgpipe's except_last). Needs recompute full.",
+        description="Whether every micro-batch is computed again; otherwise the first"
+        " to go back is not dropped (torchgpipe's except_last). Needs recompute full.",
     )
 
     @property

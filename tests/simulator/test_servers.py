@@ -17,7 +17,7 @@ TABLES = {
     "device_step": {"time": "10 ms"},
     "synchronization": {"scheme": "parameter-server", "bucket": "1 B"},
 }
-ORDERS = ("after-push", "before-use")
+ORDERS = ("after-push", "before-use", "before-forward")
 
 
 def plan(nodes=2, per_node=2, **changes):
@@ -42,7 +42,8 @@ def test_every_parameter_is_pushed_and_pulled_once(order):
     all-reduce does: 3 calls of 16,640 B each way, 49,920 B.
     """
     rows = simulate(plan(**{"synchronization.pull": order})).ledger
-    assert {("push", "data", 49920.0, 3), ("pull", "data", 49920.0, 3)} == {
+    pulls = 1 if order == "before-forward" else 3
+    assert {("push", "data", 49920.0, 3), ("pull", "data", 49920.0, pulls)} == {
         (row.op, row.axis, row.bytes, row.count) for row in rows if row.axis == "data"
     }
     assert PARAMETERS * 4 == 49920
@@ -55,25 +56,29 @@ def test_without_overlap_there_is_one_push_and_one_pull():
     }
 
 
-def test_the_slowest_part_sets_the_pace():
+def test_parts_follow_one_another():
     """Two nodes of two, two servers, S = 1 GB.
 
-    Hosts copy 2 S at 11 GB/s, 182 ms; an adapter of 0.9415 x 1.25 GB/s takes
-    (2 - 1) / 2 S, 425 ms; a host adds 2 inputs of S, and 2 of S / 2 with the update's
-    two passes: ((2 + 1) + (2 + 2 + 1) / 2) S at 40 GB/s, 138 ms.
+    Hosts copy 2 S at 11 GB/s; an adapter of 0.9415 x 1.25 GB/s takes
+    (2 - 1) / 2 S; a host adds 2 inputs of S, and 2 of S / 2 with the update's
+    two passes: ((2 + 1) + (2 + 2 + 1) / 2) S at 40 GB/s.
     """
     servers = simulate(plan()).job.pricer.servers
     wait = 5.7e-6 + 20e-6
-    assert servers.time("pull", 1e9) == pytest.approx(0.5 / (0.9415 * 1.25) + wait)
-    assert servers.time("push", 1e9) == pytest.approx(0.5 / (0.9415 * 1.25) + wait)
+    pull = 2 / 11 + 0.5 / (0.9415 * 1.25) + wait
+    assert servers.time("pull", 1e9) == pytest.approx(pull)
+    assert servers.time("push", 1e9) == pytest.approx(pull + 5.5 / 40)
 
 
 def test_devices_that_add_share_the_work():
-    """A device of four receives three quarters of its part: 3 / 4 S over its link."""
+    """Of three equal layers the fullest of four devices has one, from three others.
+
+    It receives 3 times S / 3 over its link.
+    """
     own = plan(1, 4, **{"synchronization.sum_on": "device"})
     rate = 0.914 * 15.75e9
     servers = simulate(own).job.pricer.servers
-    assert servers.time("pull", 1e9) == pytest.approx(0.75e9 / rate + 5.7e-6)
+    assert servers.time("pull", 1e9) == pytest.approx(1e9 / rate + 5.7e-6)
 
 
 def test_the_fullest_server_counts():
