@@ -193,10 +193,12 @@ def _basis(result: Result, item: Work | Message) -> _Basis:
         return _documented(matrix_time if is_product else memory_time)
     if item.time is not None:
         return _MEASURED
-    if item.pattern == "send":
-        return _documented(transfer_time)
-    how = result.job.pricer.choice(item)
-    sends = _documented(TABLE[item.pattern, how.algorithm].formula)
+    match item.pattern:
+        case "send" | "neighbour-exchange":
+            return _documented(transfer_time)
+        case pattern:
+            how = result.job.pricer.choice(item)
+            sends = _documented(TABLE[pattern, how.algorithm].formula)
     time = _documented(collective_time).formula
     return _Basis(
         f"{how.algorithm}, protocol {how.protocol}: {time}, {sends.formula}",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.work import memory_work
+from models.work import Share, memory_work
 from simulator.costs.servers import host_copy_time
 from simulator.errors import Fault, PlanError
 from simulator.lowering.formats import element_bytes, optimizer_traffic
@@ -66,7 +66,8 @@ def priced_step(plan: Plan, pricer: Pricer) -> Seconds:
 
     T = Σ over layers (forward + backward) + optimizer
     """
-    share = replace(make_share(plan), tensor=1, sequence=1)
+    whole = make_share(plan)
+    share = Share(plan.batch.micro, element=whole.element, gradient=whole.gradient)
     model = plan.build_model()
     passes = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
     times = {

@@ -18,6 +18,7 @@ from simulator.convolutions.ways import Rates
 from simulator.costs.compute import matrix_time, memory_time
 from simulator.costs.elementwise import where
 from simulator.costs.messages import transfer_time
+from simulator.exchange import exchange_group
 from simulator.mesh import Degrees
 from simulator.placement import Group, group, ranks_per_node
 from simulator.price import NOTHING, Price, kernel, message
@@ -176,10 +177,11 @@ class Pricer:
         if item.pattern in {"push", "pull"}:
             return self._served_time(item)
         ring = self.group(item)
-        if item.pattern == "send":
-            time = transfer_time(item.size, ring.transfer, ring.bandwidth)
-        else:
-            time = fastest_time(item.pattern, item.size, ring, self.allowed(item))
+        match item.pattern:
+            case "send" | "neighbour-exchange":
+                time = transfer_time(item.size, ring.transfer, ring.bandwidth)
+            case pattern:
+                time = fastest_time(pattern, item.size, ring, self.allowed(item))
         return where(ring.num_ranks > 1, time, 0.0)
 
     def _served_time(self, item: Message) -> Seconds:
@@ -190,10 +192,13 @@ class Pricer:
     def allowed(self, item: Message) -> Allowed:
         """Return how a collective may be run: the plan says it between replicas.
 
-        The norm is a few bytes over all ranks of a replica, for which there is a tree.
+        The norm is a few bytes over all ranks of a replica, for which there is a tree;
+        the parts of an all-to-all are sent all at once.
         """
         if item.axis == "model":
             return Allowed("tree")
+        if item.pattern == "all-to-all":
+            return Allowed("direct")
         if item.axis != "data" or item.pattern != "all-reduce":
             offered = self.profile.algorithms
             return Allowed(AUTO if offered else "ring", offered=offered)
@@ -210,9 +215,11 @@ class Pricer:
         return choose(item.pattern, item.size, self.group(item), self.allowed(item))  # type: ignore[arg-type]  # no send
 
     def group(self, item: Message) -> Group:
-        """Return the ring that a message runs on.
+        """Return the ring that a message runs on, or what an exchange has of links.
 
         The norm, for which no protocols were fitted, has the first of its links.
         """
+        if item.pattern == "all-to-all":
+            return exchange_group(item.axis, self.degrees, self.cluster, self.profile)
         ring = group(item.axis, self.degrees, self.cluster, self.profile, item.pair)
         return replace(ring, lanes=()) if item.axis == "model" else ring

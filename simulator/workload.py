@@ -17,7 +17,16 @@ from typing import Literal, NamedTuple
 from models.work import Work
 from topologies.units import Bytes, Seconds
 
-Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send", "push", "pull"]
+Pattern = Literal[
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "neighbour-exchange",
+    "send",
+    "push",
+    "pull",
+]
 Axis = Literal[
     "tensor",
     "context",
@@ -30,7 +39,16 @@ Axis = Literal[
     "embedding",
     "model",
 ]
-Stream = Literal["compute", "tensor", "data", "pull", "send-forward", "send-backward"]
+Stream = Literal[
+    "compute",
+    "tensor",
+    "data",
+    "pull",
+    "gather",
+    "reduce",
+    "send-forward",
+    "send-backward",
+]
 Phase = Literal["forward", "backward", "step", "message"]
 
 
@@ -45,8 +63,9 @@ class Message:
             first and last pipeline rank, `model` all tensor and pipeline ranks of a
             replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
-            all-gather, the whole output; reduce-scatter, the whole input; push and
-            pull, a worker's parameters [B].
+            all-gather, the whole output; reduce-scatter, the whole input; all-to-all,
+            the buffer of the fullest rank; neighbour-exchange, what each rank sends
+            to the next around a ring; push and pull, a worker's parameters [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
             message on the pipeline's axis, the two that take part.
         time: as measured on the machine, if it is not to be priced [s].

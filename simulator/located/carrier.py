@@ -83,10 +83,18 @@ class Carrier:
         """Return what a message does to the network."""
         message = sent.message
         groups = tuple(self.mesh.groups(message, sent.roles))
-        if message.pattern == "send":
-            return self._sent(message.size, groups)
+        match message.pattern:
+            case "send" | "neighbour-exchange":
+                return self._sent(message, groups)
+            case pattern:
+                return self._collective(pattern, message, groups)
+
+    def _collective(
+        self, pattern: Pattern, message: Message, groups: tuple[Group, ...]
+    ) -> Traffic:
+        """Return what a collective does, by the fastest algorithm that it may take."""
         tried = {
-            name: self.placed(message.pattern, message.size, groups, name)
+            name: self.placed(pattern, message.size, groups, name)
             for name in self._names(message, groups[0])
         }
         if len(tried) > 1:
@@ -115,6 +123,8 @@ class Carrier:
         """
         if message.axis == "model":
             return ("tree",)
+        if message.pattern == "all-to-all":
+            return ("direct",)
         if message.axis != "data" or message.pattern != "all-reduce":
             return ("ring",)
         if self.algorithm != "auto":
@@ -165,12 +175,13 @@ class Carrier:
             start=fit.start,
         )
 
-    def _sent(self, size: Bytes, groups: tuple[Group, ...]) -> Traffic:
-        """Return what messages between two devices each do to the network."""
-        key = ("send", size, groups)
+    def _sent(self, message: Message, groups: tuple[Group, ...]) -> Traffic:
+        """Return what one message between two devices, or around a ring, does."""
+        size, is_ring = message.size, message.pattern == "neighbour-exchange"
+        key = (message.pattern, size, groups)
         if key not in self._made:
             latency = self.fit_of(groups).transfer
-            rounds = [_one_send(size)]
+            rounds = [_to_the_next(size, len(groups[0]), is_ring=is_ring)]
             self._made[key] = Traffic.place(
                 self.router, groups, rounds, latency=latency
             )
@@ -251,5 +262,8 @@ class Carrier:
         return replace(self.options, per_node=per_node, grain=grain)
 
 
-def _one_send(size: Bytes) -> Round:
-    return Round(np.zeros(1, np.int64), np.ones(1, np.int64), np.full(1, size), 1)
+def _to_the_next(size: Bytes, num_ranks: int, *, is_ring: bool) -> Round:
+    """Return a send of each rank to the next; of the last only around a ring."""
+    sender = np.arange(num_ranks if is_ring else num_ranks - 1)
+    receiver = (sender + 1) % num_ranks
+    return Round(sender, receiver, np.full(len(sender), size), 1)

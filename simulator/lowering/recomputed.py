@@ -18,9 +18,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from simulator.lowering.emitter import Emitter
-from simulator.lowering.passes import layer_passes
 from simulator.lowering.schedules.actions import Action
-from simulator.lowering.staged import LoweredStage, make_share
+from simulator.lowering.staged import LoweredStage, make_share, plan_passes
 from simulator.plan import Plan
 from simulator.workload import Body, Item, Repeat
 
@@ -80,10 +79,9 @@ def _without_recomputation(
 ) -> tuple[Item, ...]:
     """Return the items of a backward pass whose activations are there."""
     share, is_whole = make_share(plan), action.kind == "B"
-    is_overlapped = plan.parallelism.overlap_tensor
     items: list[Item] = [*lowered.before_backward]
     for layer, count in reversed(lowered.stage.runs()):
-        passes = layer_passes(layer, share, "none", is_overlapped=is_overlapped)
+        passes = plan_passes(plan, layer, share, "none")
         own = passes.backward if is_whole else passes.backward_input
         items.append(Repeat(own, count))
     return tuple(items)

@@ -13,7 +13,7 @@ from simulator.lowering.formats import element_bytes
 from simulator.lowering.staged import LoweredStage
 from simulator.lowering.stages import layer_parameters
 from simulator.plan import Plan
-from simulator.workload import Body, HostTask, Item, Message, Pattern
+from simulator.workload import Body, HostTask, Item, Message
 from topologies.units import Bytes
 
 
@@ -25,11 +25,6 @@ def is_served(plan: Plan) -> bool:
     sync = plan.synchronization
     is_away = plan.parallelism.replicas > 1 or sync.sum_on == "host"
     return is_away and sync.scheme == "parameter-server"
-
-
-def sum_pattern(plan: Plan) -> Pattern:
-    """Return how gradients are brought together."""
-    return "push" if is_served(plan) else "all-reduce"
 
 
 def is_pulled_first(plan: Plan) -> bool:
@@ -82,6 +77,15 @@ def emit_pulled_forward(
         emitter.emit(own, Draft(str(key), (rank,), "compute", body, after, waits))
 
 
+def pushed(size: Bytes) -> Message:
+    """Return the push of gradients to servers."""
+    return Message("gradients", "push", "data", size)
+
+
+def pulled(size: Bytes) -> Message:
+    """Return the pull of parameters from servers."""
+    return Message("parameters", "pull", "data", size)
+
+
 def _pulled(size: Bytes) -> Body:
-    message = Message("parameters", "pull", "data", size)
-    return Body("parameters", "message", (message,))
+    return Body("parameters", "message", (pulled(size),))

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from models import catalogue as networks
-from models.model import Model
 from simulator.collectives.table import TABLE
 from simulator.errors import Fault
 from simulator.plans.background import background_faults
@@ -28,6 +27,7 @@ from simulator.plans.records import (
     TrainingSection,
 )
 from simulator.plans.server_checks import server_faults
+from simulator.plans.sharding_checks import kept_faults, sharding_faults
 from simulator.plans.splits import (
     batch_faults,
     data_degree,
@@ -38,6 +38,7 @@ from simulator.plans.splits import (
     stage_faults,
     tensor_faults,
 )
+from simulator.plans.token_checks import context_faults, expert_faults
 from topologies import catalogue
 from topologies.profile import profile_names
 
@@ -83,8 +84,23 @@ def _faults(sections: Sections) -> Iterator[Fault]:
     if sections.cluster and sections.synchronization:
         order = sections.synchronization.ring_order
         yield from order_faults(order, sections.cluster.nodes)
+    if sections.training:
+        yield from kept_faults(sections.training)
     if sections.cluster and sections.training:
         yield from _precision_faults(sections.training, sections.cluster)
+    yield from _server_and_time_faults(sections)
+    if sections.parallelism:
+        yield from _mesh_faults(sections.parallelism, sections)
+        if model:
+            devices = sections.cluster.num_devices if sections.cluster else None
+            yield from stage_faults(sections.parallelism, model, devices)
+            yield from tensor_faults(sections.parallelism, model, devices)
+            yield from recompute_faults(sections.parallelism, model)
+            yield from context_faults(sections.parallelism, model, devices)
+            yield from expert_faults(sections.parallelism, model, devices)
+
+
+def _server_and_time_faults(sections: Sections) -> Iterator[Fault]:
     if sections.synchronization:
         yield from server_faults(
             sections.synchronization,
@@ -96,28 +112,13 @@ def _faults(sections: Sections) -> Iterator[Fault]:
         problem = "there is [stage_times] too, and both say how long passes take"
         remedy, others = "keep one of the two", ("stage_times",)
         yield Fault("device_step", problem, remedy, involves=others)
-    if sections.parallelism:
-        yield from _mesh_faults(sections.parallelism, sections)
-        if model:
-            devices = sections.cluster.num_devices if sections.cluster else None
-            yield from stage_faults(sections.parallelism, model, devices)
-            yield from tensor_faults(sections.parallelism, model, devices)
-            yield from recompute_faults(sections.parallelism, model)
-            yield from _expert_faults(sections.parallelism, model)
-
-
-def _expert_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
-    """Yield tensor parallelism of experts, whose messages are not lowered yet."""
-    has_experts = any(layer.expert_parameters for layer in model.layers)
-    if has_experts and parallelism.tensor > 1:
-        problem = f"{model.name} has experts, which tensor ranks cannot divide yet"
-        yield Fault("parallelism.tensor", problem, "write tensor = 1")
 
 
 def _mesh_faults(
     parallelism: ParallelismSection, sections: Sections
 ) -> Iterator[Fault]:
     yield from schedule_faults(parallelism)
+    yield from sharding_faults(parallelism)
     if not sections.cluster or sections.cluster.num_devices > MAX_DEVICES:
         return
     uneven = list(degree_faults(parallelism, sections.cluster))

@@ -33,6 +33,7 @@ Schedule = Literal[
     "dualpipe",
 ]
 Balance = Literal["layers", "time"]
+ContextMethod = Literal["ring", "all-gather"]
 Recompute = Literal["none", "selective", "full"]
 Attention = Literal["materialized", "flash"]
 Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]

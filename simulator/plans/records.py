@@ -22,6 +22,7 @@ from simulator.plans.fields import (
     Attention,
     Balance,
     Bound,
+    ContextMethod,
     ConvolutionAlgorithm,
     Family,
     GradientPrecision,
@@ -220,6 +221,27 @@ class ParallelismSection(Section):
         " data * context ones; left out, all of those.",
         json_schema_extra=_without_default,
     )
+    prefetch: Annotated[int, Field(ge=0, le=MAX_LAYERS)] = Field(
+        default=1,
+        description="Units (layers) whose parameters are gathered ahead of the one that"
+        " computes, where zero = 3.",
+    )
+    reshard: bool = Field(
+        default=True,
+        description="Whether gathered parameters are dropped between forward and"
+        " backward, where zero = 3.",
+    )
+    reduce_each: bool | None = Field(
+        default=None,
+        description="Whether zero = 2 and 3 reduce gradients in every micro-batch, or"
+        " keep whole ones up to the last; left out, in every one unless there is a"
+        " pipeline.",
+    )
+    overlap_gather: bool = Field(
+        default=False,
+        description="Whether zero = 1 and 2 gather the updated parameters, bucket by"
+        " bucket, during the next forward, and not after the optimizer.",
+    )
     sequence: bool = Field(
         default=False,
         description="Megatron's sequence parallelism: the tensor ranks also divide"
@@ -229,6 +251,23 @@ class ParallelismSection(Section):
         default=False,
         description="Whether tensor collectives of the backward pass run beside the"
         " gradient products that do not need them (Megatron-LM since 2022).",
+    )
+    context_method: ContextMethod = Field(
+        default="ring",
+        description="How attention meets the keys and values of other devices of a"
+        " sample: they go around a ring while attention computes, or are gathered"
+        " before it.",
+    )
+    context_balanced: bool = Field(
+        default=True,
+        description="Whether each of these devices has a piece from either end of a"
+        " sample, so that a causal mask leaves all of them the same work.",
+    )
+    expert_imbalance: Annotated[float, Field(ge=1, le=MAX_CAPACITY)] = Field(
+        default=1.0,
+        description="Rows of the device whose experts get most, over the mean; nothing"
+        " is dropped, and all wait for it.",
+        examples=[1.2],
     )
     schedule: Schedule = Field(
         default="1f1b", description="Order of micro-batches in the pipeline."
@@ -326,6 +365,12 @@ class TrainingSection(Section):
         default_factory=_gradient_precision,
         description="Number format in which gradients are summed; left out, that of"
         " compute (fp32 for tf32).",
+    )
+    parameter_precision: GradientPrecision | None = Field(
+        default=None,
+        description="Number format in which parameters are kept; left out, that of"
+        " compute with an fp32 copy for the optimizer, or, where zero = 3, fp32 alone,"
+        " which is cast when it is gathered.",
     )
     optimizer: Optimizer = Field(
         default="adam", description="Sets the optimizer state in memory."

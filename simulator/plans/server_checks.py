@@ -28,13 +28,14 @@ def server_faults(
         return
     problem = "parameter servers and {} are not built together yet"
     mesh = parallelism
-    if mesh and mesh.tensor * mesh.context * mesh.pipeline > 1:
-        names = ("tensor", "context", "pipeline")
+    if mesh and mesh.tensor * mesh.context * mesh.expert * mesh.pipeline > 1:
+        names = ("tensor", "context", "expert", "pipeline")
         keys = tuple(f"parallelism.{name}" for name in names)
         text = problem.format("replicas of several devices")
-        yield Fault(
-            _SCHEME, text, "write tensor = context = pipeline = 1", involves=keys
-        )
+        yield Fault(_SCHEME, text, "write 1 for each of these", involves=keys)
+    if mesh and mesh.zero:
+        text, keys = problem.format("divided states"), ("parallelism.zero",)
+        yield Fault(_SCHEME, text, "write zero = 0", involves=keys)
     if cluster and cluster.has_graph:
         text = problem.format("graphs of links")
         keys = ("cluster.network.topology", "cluster.node")

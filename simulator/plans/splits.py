@@ -166,7 +166,7 @@ def _shape_faults(
         yield Fault(key, problem, remedy, involves=involves)
 
 
-def _quotient(devices: int | None, degree: int) -> int:
+def quotient(devices: int | None, degree: int) -> int:
     """Return devices / degree, or 0 where that says nothing: gcd(0, n) = n."""
     return 0 if devices is None or devices % degree else devices // degree
 
@@ -189,7 +189,7 @@ def stage_faults(
     if blocks % chunks == 0:
         both = gcd(
             blocks // chunks,
-            _quotient(devices, parallelism.tensor * parallelism.context),
+            quotient(devices, parallelism.tensor * parallelism.context),
         )
         remedy = f"pipeline = {nearest_divisor(both, pipeline)} would fit"
     else:
@@ -260,7 +260,7 @@ def tensor_faults(
     if parallelism.sequence:
         counts["sequence_length"] = model.tokens_per_sample
     common = gcd(
-        _quotient(devices, parallelism.pipeline * parallelism.context), *counts.values()
+        quotient(devices, parallelism.pipeline * parallelism.context), *counts.values()
     )
     fitting = nearest_divisor(common, tensor)
     for name, count in counts.items():

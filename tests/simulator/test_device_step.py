@@ -27,7 +27,7 @@ def plan(**changes):
     return Plan.from_mapping(TABLES, changes)
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(10, 2000))
 def test_one_device_takes_what_was_measured(milliseconds):
     own = plan(**{"device_step.time": f"{milliseconds} ms"})

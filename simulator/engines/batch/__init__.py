@@ -63,10 +63,15 @@ def predict_batch(
         profile: constants to price with; the device's own if left out.
 
     Raises:
-        ValueError: its replicas do not agree by all-reduce.
+        ValueError: the plan divides tokens, experts or states, or its blocks are not
+            equal, or its replicas do not agree by all-reduce.
     """
     if plan.synchronization.scheme != "all-reduce":
         raise ValueError(f"no closed form for {plan.synchronization.scheme}")
+    mesh = plan.parallelism
+    if mesh.context * mesh.expert > 1 or mesh.zero:
+        problem = "the batch engine divides neither tokens, nor experts, nor states"
+        raise ValueError(problem)
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))
