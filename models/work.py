@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WorkKind = Literal["matrix", "attention", "memory", "scores", "loss"]
+WorkKind = Literal["matrix", "local", "attention", "memory", "scores", "loss"]
 Direction = Literal["forward", "input", "weight"]
 
 
@@ -82,7 +82,8 @@ class Work:
 
     Fields:
         name: what a trace shows, such as `fc1 forward`.
-        kind: `matrix` for products and convolutions, `attention` for both products of
+        kind: `matrix` for products and convolutions, `local` for products of small
+            matrices by a kernel written for them, `attention` for both products of
             attention in one kernel. The others are limited by memory
             and differ in how well they use it: `memory`, streaming kernels;
             `scores`, over long rows of attention scores; `loss`, unfused passes over

@@ -28,6 +28,7 @@ from simulator.lowering.sharding.visits import most_held, visits_of
 from simulator.lowering.staged import LoweredStage, make_share, stages_of
 from simulator.lowering.states import states_of
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
 
 
@@ -89,10 +90,11 @@ def _peak_activations(
 ) -> Bytes:
     """Return the most activation bytes that are there at once [B]."""
     share = make_share(job.plan)
-    recompute = job.plan.parallelism.recompute
+    mesh = job.plan.parallelism
     kept = {
         low.stage.index: sum(
-            kept_bytes(layer, share, recompute) for layer in low.stage.layers
+            kept_bytes(layer, share, recompute_of(mesh, layer))
+            for layer in low.stage.layers
         )
         for low in mine
     }
@@ -104,16 +106,19 @@ def _peak_activations(
     }
     full = {
         low.stage.index: max(
-            size - kept_bytes(layer, share, recompute)
+            size - kept_bytes(layer, share, recompute_of(mesh, layer))
             for size, layer in zip(
                 whole[low.stage.index], low.stage.layers, strict=True
             )
         )
         for low in mine
     }
-    if job.plan.parallelism.recompute_early:
+    if mesh.recompute_early:
         kept = {stage: _input_bytes(job, stage) for stage in whole}
         full = {stage: sum(sizes) for stage, sizes in whole.items()}
+    portion = {
+        low.stage.index: low.portions.kept if low.portions else 0.0 for low in mine
+    }
     left = {
         low.stage.index: sum(
             kept_for_weights(layer, share) for layer in low.stage.layers
@@ -132,7 +137,7 @@ def _peak_activations(
             peak = max(peak, now + full[stage])
         change = {"F": kept[stage], "B": -kept[stage], "W": -left[stage]}
         now += change.get(kind, left[stage] - kept[stage])
-        peak = max(peak, now)
+        peak = max(peak, now + (portion[stage] if kind == "F" else 0.0))
     return peak
 
 

@@ -15,7 +15,8 @@ vocabulary, fwd.   all-reduce of the output    reduce-scatter of the output
 vocabulary, bwd.   -                           all-gather of the gradient before
 =================  ==========================  ===============================
 
-What experts and attention over several devices send is in `experts` and `context`.
+What experts and attention over several devices send is in `experts` and `context`, what
+operators that divide the places of a grid, in `borders`.
 The vocabulary-parallel loss adds three all-reduces of one fp32 number a token: the
 maximum, the target's logit and the sum of exponentials.
 """
@@ -38,6 +39,7 @@ from models.operators import (
 )
 from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
+from simulator.lowering.borders import border, gradient_border
 from simulator.lowering.context import (
     ContextWay,
     attention_backward,
@@ -157,6 +159,8 @@ def _forward(operator: Operator, layer: Layer, share: Share, ways: Ways) -> list
     if isinstance(operator, FlashAttention) and is_any_above_one(share.context):
         return attention_forward(operator, share, ways.context)
     items: list[Item] = [*operator.forward(share)]
+    if received := border(operator, share):
+        return [received, *items]
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return items
     is_sequence = _is_sequence(share)
@@ -199,7 +203,9 @@ def _backward_parts(
     gradient = operator.backward_input(share)
     weight = operator.backward_weight(share)
     if operator.parameters:
-        weight = (*weight, _accumulation(operator, share))
+        weight = (*weight, accumulation(operator, share))
+    if returned := gradient_border(operator, share):
+        return [*gradient, returned], weight
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return [*gradient], weight
     is_sequence = _is_sequence(share)
@@ -225,7 +231,7 @@ def _together(message: Message, works: tuple[Work, ...], ways: Ways) -> list[Ite
     return [Beside(message, works)] if ways.is_overlapped else [message, *works]
 
 
-def _accumulation(operator: Operator, share: Share) -> Work:
+def accumulation(operator: Operator, share: Share) -> Work:
     """Return the addition of a fresh gradient to the one summed so far.
 
     Reads the fresh one, reads and writes the sum; bias and weight are added by

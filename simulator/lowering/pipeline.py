@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import element_bytes
+from simulator.lowering.portions import emit_portions, left_portions
 from simulator.lowering.recomputed import backward_of
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
 from simulator.lowering.served import (
@@ -85,8 +86,13 @@ def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None
     sends: tuple[Hashable, ...] = ()
     for action in step.rows[rank]:
         after = (*_received(step, action, rank), *sends)
+        portions = step.stages[action.stage].portions
+        if portions and action.kind in {"B", "I"}:
+            after = (*after, *left_portions(portions, action))
         is_alone = plan.parallelism.pipeline == 1 and action.kind == "F"
         passes.emit(emitter, action, after, waits=is_waiting or is_alone)
+        if portions and action.kind == "F":
+            emit_portions(emitter, portions, action, rank)
         sent = _emit_send(emitter, step, action, rank)
         sends = (sent,) if sent is not None and is_waiting else ()
 

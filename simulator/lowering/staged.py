@@ -15,6 +15,7 @@ from simulator.lowering.passes import (
     gather_received,
     layer_passes,
 )
+from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
 from simulator.lowering.stages import (
@@ -24,6 +25,7 @@ from simulator.lowering.stages import (
     layer_parameters,
 )
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.workload import Body, HostTask, Item, Repeat
 from topologies.units import Bytes, Count
 
@@ -42,6 +44,7 @@ class LoweredStage:
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
         expert_gradient_bytes: those among them that not all replicas hold [B].
+        portions: of the dense layers behind it whose neurons replicas divide, if any.
     """
 
     stage: Stage
@@ -53,6 +56,7 @@ class LoweredStage:
     parameters: Count
     gradient_bytes: Bytes
     expert_gradient_bytes: Bytes
+    portions: Portions | None = None
 
 
 def lower_stages(
@@ -71,8 +75,10 @@ def lower_stages(
     gradient = element_bytes(plan.training.gradient_precision)
     known = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
     has_copy = copies_tied_table(plan)
+    portions = make_portions(plan, model)
+    replicated = before_portions(model, portions)
     lowered = []
-    for stage in cut(model, mesh.num_stages, sizes or mesh.stages):
+    for stage in cut(replicated, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
         parameters = sum(
             layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
@@ -93,9 +99,10 @@ def lower_stages(
                 before,
                 behind,
                 passes,
-                parameters,
+                parameters + (portions.parameters if portions else 0),
                 gradient * parameters,
                 gradient * of_experts,
+                portions,
             )
         )
     return tuple(lowered)
@@ -138,7 +145,8 @@ def plan_passes(
     mesh = plan.parallelism
     context = ContextWay(mesh.context_method, mesh.context_balanced)
     ways = Ways(mesh.overlap_tensor, context)
-    return layer_passes(layer, share, recompute or mesh.recompute, ways)
+    own = recompute or recompute_of(mesh, layer)
+    return layer_passes(layer, share, own, ways)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:
@@ -146,10 +154,12 @@ def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]
 
     Each tensor rank was sent its part only (Megatron's scatter/gather optimization,
     arXiv:2104.04473, section 4.1), and the ranks gather the whole in their node.
-    Under sequence parallelism they work on parts anyway.
+    Under sequence parallelism, or where they divide places, they work on parts anyway.
     """
     tensor = plan.parallelism.tensor
     if not has_sender or tensor == 1 or plan.parallelism.sequence:
+        return ()
+    if model.smallest_grid is not None:
         return ()
     block = next(layer for layer in model.layers if layer.role == "block")
     elements = block.output_elements * make_share(plan).samples

@@ -139,7 +139,11 @@ def emit_optimizer(
     It waits for the gradient norm, or, where that is checked afterwards, for the
     rank's own gradients.
     """
-    parameters = sum(low.parameters for low in stages_of(stages, rank))
+    mine = stages_of(stages, rank)
+    changed = (low.portions for low in mine if low.portions)
+    parameters = sum(low.parameters for low in mine) - sum(
+        portions.parameters for portions in changed if portions.is_updating
+    )
     parameters /= state_shards(plan)
     traffic = plan_traffic(plan)
     items: tuple[Item, ...] = (

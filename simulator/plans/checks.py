@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from models import catalogue as networks
+from models.model import Model
 from simulator.collectives.table import TABLE
 from simulator.errors import Fault
 from simulator.plans.background import background_faults
 from simulator.plans.building import build_model
 from simulator.plans.fields import MAX_DEVICES, shown
+from simulator.plans.layer_faults import layer_faults
 from simulator.plans.messages import choices
 from simulator.plans.network_checks import network_faults, num_network_nodes
 from simulator.plans.node_checks import node_faults, order_faults
@@ -98,6 +100,16 @@ def _faults(sections: Sections) -> Iterator[Fault]:
             yield from recompute_faults(sections.parallelism, model)
             yield from context_faults(sections.parallelism, model, devices)
             yield from expert_faults(sections.parallelism, model, devices)
+            yield from _layer_faults(sections.parallelism, model, sections)
+
+
+def _layer_faults(
+    parallelism: ParallelismSection, model: Model, sections: Sections
+) -> Iterator[Fault]:
+    """Yield what is wrong with choices for layers by name."""
+    cluster = sections.cluster
+    data = data_degree(parallelism, cluster) if cluster else None
+    yield from layer_faults(parallelism, model, sections.batch, data)
 
 
 def _server_and_time_faults(sections: Sections) -> Iterator[Fault]:

@@ -24,8 +24,11 @@ from simulator.plans.fields import (
     Bound,
     ContextMethod,
     ConvolutionAlgorithm,
+    DenseScheme,
+    DenseUpdates,
     Family,
     GradientPrecision,
+    LayerSplit,
     Optimizer,
     Precision,
     Pull,
@@ -57,6 +60,7 @@ __all__ = [
     "ClusterSection",
     "DeviceStepSection",
     "ExpectSection",
+    "LayerSection",
     "ModelSection",
     "NetworkSection",
     "NodeSection",
@@ -74,6 +78,7 @@ __all__ = [
 Dimension = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
 DimensionOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 
+_MAX_RULES = 1000
 DERIVED = 0  # stands for a degree until the plan has worked it out
 
 
@@ -168,6 +173,16 @@ class ModelSection(Section):
         max_length=MAX_LAYERS,
         description="Features of an MLP, from its input to its output.",
     )
+    image: Dimension | None = Field(
+        default=None,
+        description="Height and width of a sample of AlexNet, a VGG or a ResNet.",
+        examples=[64],
+    )
+    thinning: Dimension | None = Field(
+        default=None,
+        description="By what channels and hidden features of those are divided.",
+        examples=[8],
+    )
 
 
 class BatchSection(Section):
@@ -185,6 +200,37 @@ class BatchSection(Section):
 
 def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
+
+
+class LayerSection(Section):
+    """What is done otherwise in the layers of one name, or of several alike."""
+
+    match: str = Field(
+        description="Names of layers; * stands for any letters, ? for one. Of several"
+        " tables that match a layer, the first that has a key counts.",
+        examples=["fc*"],
+    )
+    split: LayerSplit | None = Field(
+        default=None,
+        description="What the replicas divide: samples, or the neurons of the dense"
+        " layers at the end (Krizhevsky's hybrid); left out, samples.",
+    )
+    scheme: DenseScheme | None = Field(
+        default=None,
+        description="How layers split by neurons get their samples: all of all"
+        " replicas at once, those of one replica after the other, or an equal part of"
+        " each replica's at a time; left out, in turn. Schemes (a), (b) and (c).",
+    )
+    updates: DenseUpdates | None = Field(
+        default=None,
+        description="Whether the weights of layers split by neurons change once a"
+        " step, or after each portion of samples; left out, once.",
+    )
+    recompute: Recompute | None = Field(
+        default=None,
+        description="Activations of these layers that are computed again in backward;"
+        " left out, as in all.",
+    )
 
 
 class ParallelismSection(Section):
@@ -314,6 +360,11 @@ class ParallelismSection(Section):
         default=True,
         description="Whether every micro-batch is computed again; otherwise the first"
         " to go back is not dropped (torchgpipe's except_last). Needs recompute full.",
+    )
+    layers: Annotated[tuple[LayerSection, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=_MAX_RULES,
+        description="Choices for layers by name, which go before those of all.",
     )
 
     @property
@@ -500,6 +551,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model": ModelSection,
     "batch": BatchSection,
     "parallelism": ParallelismSection,
+    "parallelism.layers": LayerSection,
     "training": TrainingSection,
     "synchronization": SynchronizationSection,
     "stage_times": StageTimesSection,
@@ -513,7 +565,7 @@ SECTIONS: dict[str, type[Section]] = {
     "collective": CollectiveSection,
 }
 TEXTS = ("title", "description")
-ARRAYS = ("cluster.network.degraded", "cluster.background")
+ARRAYS = ("cluster.network.degraded", "cluster.background", "parallelism.layers")
 """Tables that may stand several times, as `[[cluster.background]]`."""
 
 

@@ -33,6 +33,9 @@ def server_faults(
         keys = tuple(f"parallelism.{name}" for name in names)
         text = problem.format("replicas of several devices")
         yield Fault(_SCHEME, text, "write 1 for each of these", involves=keys)
+    if mesh and mesh.layers:
+        text, keys = problem.format("layers by name"), ("parallelism.layers",)
+        yield Fault(_SCHEME, text, "leave [[parallelism.layers]] out", involves=keys)
     if mesh and mesh.zero:
         text, keys = problem.format("divided states"), ("parallelism.zero",)
         yield Fault(_SCHEME, text, "write zero = 0", involves=keys)
