@@ -41,13 +41,13 @@ class _RememberingPricer(Pricer):
     kernels: Kernels = field(default_factory=dict)
 
     @override
-    def kernel_time(self, work: Work) -> Seconds:
-        """Return the device time of a kernel."""
+    def formula_time(self, work: Work) -> Seconds:
+        """Return the device time of a kernel by its formula."""
         peak = self.narrow_peak if work.is_narrow else self.peak
         key = (self.cluster.device.name, peak, work)
         time = self.kernels.get(key)
         if time is None:
-            time = self.kernels[key] = Pricer.kernel_time(self, work)
+            time = self.kernels[key] = Pricer.formula_time(self, work)
         return time
 
 
@@ -85,6 +85,8 @@ class Structure:
             degrees=plain.degrees,
             algorithm=plain.algorithm,
             narrow_peak=plain.narrow_peak,
+            servers=plain.servers,
+            pace=plain.pace,
             kernels={} if kernels is None else kernels,
         )
         prices = [pricer.body(body) for body in self.bodies]

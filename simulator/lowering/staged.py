@@ -8,7 +8,7 @@ from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
 from simulator.lowering.formats import element_bytes, operand_bytes
-from simulator.lowering.passes import Passes, layer_passes
+from simulator.lowering.passes import Passes, Recompute, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
@@ -134,12 +134,15 @@ def _bodies(
     }
 
 
-def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
-    """Return a layer's items under the plan's recomputation and overlap."""
+def plan_passes(
+    plan: Plan, layer: Layer, share: Share, recompute: Recompute | None = None
+) -> Passes:
+    """Return a layer's items under the plan's recomputation, or another's."""
     mesh = plan.parallelism
     context = ContextWay(mesh.context_method, mesh.context_balanced)
     ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor)
-    return layer_passes(layer, share, recompute_of(mesh, layer), ways)
+    own = recompute or recompute_of(mesh, layer)
+    return layer_passes(layer, share, own, ways)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:

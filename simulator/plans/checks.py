@@ -20,12 +20,15 @@ from simulator.plans.records import (
     DERIVED,
     BatchSection,
     ClusterSection,
+    DeviceStepSection,
     ModelSection,
     ParallelismSection,
     Section,
+    StageTimesSection,
     SynchronizationSection,
     TrainingSection,
 )
+from simulator.plans.server_checks import server_faults
 from simulator.plans.sharding_checks import kept_faults, sharding_faults
 from simulator.plans.splits import (
     batch_faults,
@@ -59,6 +62,8 @@ class Sections(NamedTuple):
     parallelism: ParallelismSection | None = None
     training: TrainingSection | None = None
     synchronization: SynchronizationSection | None = None
+    stage_times: StageTimesSection | None = None
+    device_step: DeviceStepSection | None = None
     cluster: ClusterSection | None = None
 
 
@@ -87,6 +92,7 @@ def _faults(sections: Sections) -> Iterator[Fault]:
         yield from _precision_faults(sections.training, sections.cluster)
     if sections.training:
         yield from _fixed_point_faults(sections.training)
+    yield from _server_and_time_faults(sections)
     if sections.parallelism:
         yield from _mesh_faults(sections.parallelism, sections)
         if model:
@@ -106,6 +112,20 @@ def _layer_faults(
     cluster = sections.cluster
     data = data_degree(parallelism, cluster) if cluster else None
     yield from layer_faults(parallelism, model, sections.batch, data)
+
+
+def _server_and_time_faults(sections: Sections) -> Iterator[Fault]:
+    if sections.synchronization:
+        yield from server_faults(
+            sections.synchronization,
+            sections.parallelism,
+            sections.cluster,
+            sections.stage_times,
+        )
+    if sections.stage_times and sections.device_step:
+        problem = "there is [stage_times] too, and both say how long passes take"
+        remedy, others = "keep one of the two", ("stage_times",)
+        yield Fault("device_step", problem, remedy, involves=others)
 
 
 def _mesh_faults(

@@ -40,7 +40,9 @@ DenseScheme = Literal["all-at-once", "in-turn", "in-slices"]
 DenseUpdates = Literal["once", "each-portion"]
 Attention = Literal["materialized", "flash"]
 Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]
-Scheme = Literal["all-reduce"]
+Scheme = Literal["all-reduce", "parameter-server"]
+SumPlace = Literal["host", "device"]
+Pull = Literal["after-push", "before-use", "before-forward"]
 Algorithm = Literal[
     "auto",
     "ring",
@@ -64,7 +66,7 @@ MAX_DIMENSION = 1_073_741_824  # 2 ** 30, of anything that a layer or batch coun
 # Names from the literature: the answer is "not built yet" instead of "unknown".
 PLANNED: dict[str, tuple[str, ...]] = {
     "synchronization.scheme": (
-        *("parameter-server", "downpour", "sandblaster", "hogwild", "easgd"),
+        *("downpour", "sandblaster", "hogwild", "easgd"),
         *("elastic-averaging", "project-adam", "local-sgd", "gossip"),
         *("zero-1", "zero-2", "zero-3", "fsdp"),
     ),

@@ -67,8 +67,10 @@ def predict_batch(
 
     Raises:
         ValueError: the plan divides tokens, experts or states, runs products in chunks,
-            or its blocks are not equal.
+            its blocks are not equal, or its replicas do not agree by all-reduce.
     """
+    if plan.synchronization.scheme != "all-reduce":
+        raise ValueError(f"no closed form for {plan.synchronization.scheme}")
     mesh = plan.parallelism
     if mesh.context * mesh.expert > 1 or mesh.zero:
         problem = "the batch engine divides neither tokens, nor experts, nor states"
