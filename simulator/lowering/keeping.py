@@ -31,7 +31,6 @@ from simulator.costs.elementwise import is_any_above_one
 from simulator.lowering.experts import loaded
 from topologies.units import Bytes
 
-
 BY_OPERATORS = frozenset({"operators", "compiled-operators"})
 """Kinds of recomputation that choose among operators."""
 

@@ -9,14 +9,11 @@ from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import NORM_BYTES, element_bytes
 from simulator.lowering.pipeline import Step, last_gradients
-from simulator.lowering.sharding.rule import (
-    state_shards,
-    summed_gradients,
-    updated_parameters,
-)
+from simulator.lowering.served import is_served, pulled, pushed
+from simulator.lowering.sharding.rule import gradient_shards, state_shards
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
-from simulator.lowering.states import plan_traffic
+from simulator.lowering.states import plan_traffic, updated_parameters
 from simulator.plan import Plan
 from simulator.workload import Body, HostTask, Item, Measured, Message
 
@@ -41,12 +38,16 @@ def emit_gradient_sync(
             replicated_parameters(layer) for low in mine for layer in low.stage.layers
         )
         size = element_bytes(plan.training.gradient_precision) * replicated
-        size = summed_gradients(plan, size)
+        size /= gradient_shards(plan)
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
     is_late = not plan.synchronization.overlap and not parallelism.zero
-    if parallelism.replicas > 1 and is_late:
+    if is_served(plan) and is_late:
         total = sum(low.gradient_bytes for low in mine)
-        of_experts = sum(low.expert_gradient_bytes for low in mine)
+        items += [pushed(total), pulled(total)]
+    elif parallelism.replicas > 1 and is_late:
+        total = sum(low.gradient_bytes for low in mine)
+        gradient = element_bytes(plan.training.gradient_precision)
+        of_experts = gradient * sum(low.expert_parameters for low in mine)
         has_copies = parallelism.replicas > parallelism.expert
         items += gradient_sums(total, of_experts, has_copies=has_copies)
     body = Body(f"gradients of rank {rank}", "message", tuple(items))
@@ -59,12 +60,8 @@ def emit_copies(emitter: Emitter, step: Step) -> None:
     pairs = {low.ranks for low in step.stages if len(low.ranks) > 1}
     for pair in sorted(pairs):
         first, second = pair
-        mine = stages_of(step.stages, first)
-        size = summed_gradients(
-            step.plan,
-            sum(low.gradient_bytes for low in mine),
-            sum(low.expert_gradient_bytes for low in mine),
-        )
+        size = sum(low.gradient_bytes for low in stages_of(step.stages, first))
+        size /= gradient_shards(step.plan)
         message = Message("copies", "all-reduce", "pipeline", size, (first, second))
         body = Body(f"copies on ranks {first} and {second}", "message", (message,))
         after = tuple(("gradients", rank) for rank in pair)
@@ -83,7 +80,7 @@ def emit_tied_embedding(
     if not copies_tied_table(plan) or not tied:
         return
     size = element_bytes(plan.training.gradient_precision) * sum(tied)
-    size = summed_gradients(plan, size)
+    size /= gradient_shards(plan)
     body = Body(
         "tied embedding",
         "message",
@@ -145,17 +142,16 @@ def emit_optimizer(
     """
     mine = stages_of(stages, rank)
     changed = (low.portions for low in mine if low.portions)
-    parameters = updated_parameters(
-        plan,
-        sum(low.parameters for low in mine)
-        - sum(portions.parameters for portions in changed if portions.is_updating),
-        sum(low.expert_parameters for low in mine),
+    parameters = updated_parameters(plan, mine) - sum(
+        portions.parameters for portions in changed if portions.is_updating
     )
     traffic = plan_traffic(plan)
     items: tuple[Item, ...] = (
         HostTask("step", "step"),
         memory_work("optimizer", traffic * parameters),
     )
+    if is_served(plan):
+        items = (HostTask("step", "step"),)  # servers update
     if plan.stage_times is not None and plan.stage_times.optimizer is not None:
         items = (Measured("optimizer", plan.stage_times.optimizer),)
     body = Body(f"optimizer of rank {rank}", "step", items)

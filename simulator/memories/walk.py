@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from models.model import Layer
@@ -45,20 +46,27 @@ class Moment(NamedTuple):
         return self.activations + self.working + self.workspace + self.buffers
 
 
+class Need(NamedTuple):
+    """A layer, and what it takes."""
+
+    layer: Layer
+    needs: Needs
+
+
 class Stretch(NamedTuple):
     """A pass, or consecutive layers of one.
 
     Fields:
         action: the pass.
-        first, last: places of the layers in their stage.
+        layers: with what they take, in forward order; one object for all that are
+            equal.
         buffers: of messages meanwhile [B].
         has_fresh: whether gradients of weights are not among those.
         behind: what layers behind these keep for as long as the pass takes [B].
     """
 
     action: Action
-    first: int
-    last: int
+    layers: tuple[Need, ...]
     buffers: Bytes
     has_fresh: bool = True
     behind: Bytes = 0.0
@@ -72,27 +80,22 @@ class _Effect(NamedTuple):
 
 
 def fullest(
-    stretches: Iterable[Stretch],
-    layers: Mapping[int, tuple[Layer, ...]],
-    needs: Mapping[Layer, Needs],
-    workspaces: Mapping[tuple[Layer, Kind], Bytes],
+    stretches: Iterable[Stretch], workspaces: Mapping[tuple[Layer, Kind], Bytes]
 ) -> Moment:
     """Return the fullest moment of a rank's passes, the first of equals.
 
     Args:
         stretches: of its schedule, in order.
-        layers: of its stages, by number.
-        needs: of each layer.
         workspaces: of a layer's convolutions in a kind of pass; left out, none [B].
     """
-    known: dict[tuple[int, Kind, int, int, bool], _Effect] = {}
+    known: dict[tuple[int, Kind, bool], _Effect] = {}
     now = 0.0
     peak = Moment()
-    for action, first, last, buffers, has_fresh, behind in stretches:
-        key = (action.stage, action.kind, first, last, has_fresh)
+    for stretch in stretches:
+        action, layers, buffers, has_fresh, behind = stretch
+        key = (id(layers), action.kind, has_fresh)
         if key not in known:
-            own = layers[action.stage][first : last + 1]
-            known[key] = _effect(own, action.kind, needs, workspaces, has_fresh)
+            known[key] = _effect(stretch, workspaces)
         change, most = known[key]
         if now + most.total + buffers > peak.total:
             activations = now + most.activations
@@ -106,24 +109,20 @@ def fullest(
 
 
 def _effect(
-    layers: tuple[Layer, ...],
-    kind: Kind,
-    needs: Mapping[Layer, Needs],
-    workspaces: Mapping[tuple[Layer, Kind], Bytes],
-    has_fresh: bool,
+    stretch: Stretch, workspaces: Mapping[tuple[Layer, Kind], Bytes]
 ) -> _Effect:
     """Return what a pass through some layers does to memory."""
+    kind = stretch.action.kind
     now = 0.0
     most: Moment | None = None
-    for layer, count in _runs(layers, kind):
-        need = needs[layer]
+    for (layer, need), count in _runs(stretch.layers, kind):
         change = _change(need, kind)
         before = now + max((count - 1) * change, 0.0)
         now += count * change
         workspace = workspaces.get((layer, kind), 0.0)
         during = Moment(
             before + (0.0 if kind in {"F", "W"} else need.again),
-            _working(need, kind, has_fresh=has_fresh),
+            _working(need, kind, has_fresh=stretch.has_fresh),
             workspace,
             layer=layer.name,
         )
@@ -134,11 +133,12 @@ def _effect(
     return _Effect(now, most or Moment())
 
 
-def _runs(layers: tuple[Layer, ...], kind: Kind) -> Iterator[tuple[Layer, int]]:
+def _runs(layers: tuple[Need, ...], kind: Kind) -> Iterator[tuple[Need, int]]:
     """Yield each run of equal layers, in the order of a pass, and its length."""
     ordered = layers if kind == "F" else tuple(reversed(layers))
-    for layer, run in groupby(ordered):
-        yield layer, len(list(run))
+    for _, run in groupby(ordered, key=attrgetter("layer")):
+        own = list(run)
+        yield own[0], len(own)
 
 
 def _change(need: Needs, kind: Kind) -> Bytes:

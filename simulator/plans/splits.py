@@ -85,15 +85,6 @@ def group_faults(parallelism: ParallelismSection, data: int) -> Iterator[Fault]:
                 f"{name} = {nearest_divisor(replicas, degree)} would fit",
                 involves=("parallelism.data", "parallelism.context"),
             )
-    shard = parallelism.shard or replicas
-    if parallelism.zero and parallelism.expert > 1 and shard != replicas:
-        yield Fault(
-            "parallelism.shard",
-            f"{shard} of {replicas} devices, but with experts over"
-            f" {parallelism.expert} devices all divide the states",
-            "leave shard out",
-            involves=("parallelism.expert",),
-        )
 
 
 def nearest_divisor(number: int, wanted: int) -> int:
@@ -127,6 +118,11 @@ def schedule_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
         problem = "sequence parallelism divides over the tensor ranks, and tensor = 1"
         remedy = "raise tensor, or leave sequence out"
         yield Fault("parallelism.sequence", problem, remedy)
+    if parallelism.async_tensor and not parallelism.sequence:
+        problem = "asynchronous tensor parallelism works on chunks of the sequence"
+        involves = ("parallelism.sequence",)
+        remedy = "add sequence = true, or leave async_tensor out"
+        yield Fault("parallelism.async_tensor", problem, remedy, involves=involves)
 
 
 def batch_faults(
@@ -236,6 +232,12 @@ def _given_stage_faults(
 
 def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
     """Yield whether there is anything that recomputation can drop."""
+    mesh = parallelism
+    for name, usual in (("recompute_early", False), ("recompute_all", True)):
+        if getattr(mesh, name) != usual and mesh.recompute != "full":
+            problem = f"is of full recomputation, and recompute is {mesh.recompute}"
+            key, remedy = f"parallelism.{name}", 'write recompute = "full"'
+            yield Fault(key, problem, remedy, involves=("parallelism.recompute",))
     if parallelism.recompute == "selective" and not has_attention(model):
         problem = (
             f"selective recomputation drops attention scores, {model.name} stores none"

@@ -44,7 +44,7 @@ class ShardedPasses:
         place: the next visit.
         num_gathered: visits whose gather is emitted [1].
         sent: the last gather or reduction over the ranks that divide the states.
-        unawaited: messages of reductions within groups that compute has not waited for.
+        unawaited: first messages of reductions that compute has not waited for.
         ends: the last reduction on each stream, after which all gradients are summed.
     """
 
@@ -113,12 +113,12 @@ class ShardedPasses:
                 break
             if visit.part is None or not visit.is_gathered:
                 continue
-            if not gathering(self.rule, visit.part.unit):
+            unit = visit.part.unit
+            body = _gather_body(emitter, self.rule, unit)
+            if not body.items:
                 continue
             bound = place - self.rule.prefetch - 1
             after = (*self.sent, *([self._key(bound)] if bound >= 0 else []))
-            unit = visit.part.unit
-            body = _gather_body(emitter, self.rule, unit)
             key = ("gather", self.rank, place)
             name = f"gather {visit.action} {unit.name}"
             emitter.emit(key, Draft(name, (self.rank,), "gather", body, after))
@@ -159,21 +159,19 @@ class ShardedPasses:
         kind, part = visit.action.kind, visit.part
         if part is None:
             return low.bodies[kind]
+        unit = part.unit
         layers = _layer_items(low, part, kind)
         opening = _opening(low, part, kind)
         if self.step.plan.stage_times is not None:
             layers, opening = (low.bodies[kind].items,), ()
-        is_copied = visit.is_gathered and self.rule.stage == 3
-        copied = copying_out(self.rule, part.unit) if is_copied else None
-        key = ("visit", kind, copied and copied.size, opening, *map(id, layers))
+        copied: tuple[Item, ...] = ()
+        if visit.is_gathered and self.rule.stage == 3 and gathering(self.rule, unit):
+            copied = (copying_out(self.rule, unit),)
+        key = ("visit", kind, opening, copied, *map(id, layers))
         if key not in emitter.bodies:
-            items: list[Item] = [*opening]
-            if copied and copied.size:
-                items.append(copied)
-            items += (Repeat(each, 1) for each in layers)
+            items = (*opening, *copied, *(Repeat(each, 1) for each in layers))
             phase = low.bodies[kind].phase
-            name = f"{phase} of {part.unit.name}"
-            emitter.bodies[key] = Body(name, phase, tuple(items))
+            emitter.bodies[key] = Body(f"{phase} of {unit.name}", phase, items)
         return emitter.bodies[key]
 
     def _reduce(self, emitter: Emitter, visit: Visit) -> None:
@@ -181,33 +179,32 @@ class ShardedPasses:
         if visit.part is None or not visit.is_reduced:
             return
         unit, after = visit.part.unit, (self._key(self.place),)
-        awaited: Hashable = None
-        for stream, message in reductions(self.rule, unit):
-            name = f"{message.pattern} {unit.name}"
-            body = emitter.body((message, unit), name, "message", message)
+        first: Hashable = None
+        for stream, messages in reductions(self.rule, unit):
+            name = f"{messages[0].pattern} {unit.name}"
+            body = emitter.body((stream, unit), name, "message", *messages)
             behind = (*after, *self.sent) if stream == "reduce" else after
-            key = (stream, message.axis, self.rank, self.place)
+            key = (stream, self.rank, self.place)
             emitter.emit(key, Draft(name, (self.rank,), stream, body, behind))
             after = (key,)
             if stream == "reduce":
                 self.sent = after
             self.ends[stream] = key
-            if stream == "reduce" or awaited is None:
-                awaited = key
-        if awaited:
-            self.unawaited.append(awaited)
+            first = first or key
+        if first:
+            self.unawaited.append(first)
 
 
 def emit_new_parameters(
     emitter: Emitter, rule: Sharding, stages: tuple[LoweredStage, ...], rank: int
 ) -> None:
     """Emit the gathering of what a rank's optimizer has updated, under ZeRO-1 and 2."""
-    if rule.stage == 3 or rule.gathers_in_forward or rule.shards == 1:
-        return
     mine = stages_of(stages, rank)
     parameters = sum(low.parameters for low in mine)
-    of_experts = sum(low.expert_parameters for low in mine)
-    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters, of_experts))
+    experts = sum(low.expert_parameters for low in mine)
+    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters, experts))
+    if rule.stage == 3 or rule.gathers_in_forward or not body.items:
+        return
     draft = Draft(body.name, (rank,), "gather", body, (("optimizer", rank),))
     emitter.emit(("parameters", rank), draft)
 

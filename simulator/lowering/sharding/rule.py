@@ -11,9 +11,6 @@ stage  gradients                    parameters                    kept in parts 
                                     for forward and backward
 =====  ===========================  ============================  ====================
 
-Experts over e devices are divided over the d·c/e ranks that hold the same ones, and all
-else over s; with experts, s is all d·c ranks.
-
 Over fewer than all replicas (hybrid sharding) the parts of a gradient are then
 all-reduced among the ranks that hold the same part.
 
@@ -27,7 +24,7 @@ from dataclasses import dataclass
 
 from simulator.lowering.formats import element_bytes
 from simulator.plan import Plan
-from topologies.units import Bytes, Count
+from topologies.units import Bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +34,9 @@ class Sharding:
     Fields:
         stage: 1, 2 or 3 of ZeRO.
         shards: ranks that divide the states, s [1].
-        expert_shards: ranks that divide those of experts [1].
         copies: ranks that hold the same part of them [1].
+        expert_shards: ranks that divide those of experts which not all replicas
+            hold [1].
         element: bytes of a parameter as gathered [B].
         gradient: bytes of a gradient as reduced [B].
         prefetch: units gathered ahead of the one that computes [1].
@@ -52,8 +50,8 @@ class Sharding:
 
     stage: int
     shards: int
-    expert_shards: int
     copies: int
+    expert_shards: int
     element: Bytes
     gradient: Bytes
     prefetch: int
@@ -62,16 +60,6 @@ class Sharding:
     is_reduced_each: bool
     is_overlapped: bool
     gathers_in_forward: bool
-
-    def part(self, parameters: Count, of_experts: Count) -> Count:
-        """Return how many of some parameters, experts' among them, one rank keeps [1].
-
-        Args:
-            parameters: in all [1].
-            of_experts: those among them that not all replicas hold [1].
-        """
-        dense = parameters - of_experts
-        return dense / self.shards + of_experts / self.expert_shards
 
     @property
     def keeps_whole_gradients(self) -> bool:
@@ -89,8 +77,8 @@ def sharding_of(plan: Plan) -> Sharding | None:
     return Sharding(
         stage=mesh.zero,
         shards=mesh.shard,
-        expert_shards=mesh.replicas // mesh.expert if mesh.expert > 1 else mesh.shard,
         copies=mesh.replicas // mesh.shard,
+        expert_shards=mesh.replicas // mesh.expert,
         element=element_bytes(training.precision),
         gradient=element_bytes(training.gradient_precision),
         prefetch=mesh.prefetch,
@@ -108,15 +96,7 @@ def state_shards(plan: Plan) -> int:
     return rule.shards if rule else 1
 
 
-def updated_parameters(plan: Plan, parameters: Count, of_experts: Count) -> Count:
-    """Return how many of a device's parameters its own optimizer changes [1]."""
+def gradient_shards(plan: Plan) -> int:
+    """Return over how many ranks summed gradients are divided [1]."""
     rule = sharding_of(plan)
-    return rule.part(parameters, of_experts) if rule else parameters
-
-
-def summed_gradients(plan: Plan, gradients: Bytes, of_experts: Bytes = 0.0) -> Bytes:
-    """Return how much of a device's gradients it has once they are summed [B]."""
-    rule = sharding_of(plan)
-    if rule is None or rule.keeps_whole_gradients:
-        return gradients
-    return rule.part(gradients, of_experts)
+    return rule.shards if rule and not rule.keeps_whole_gradients else 1

@@ -27,14 +27,19 @@ class Unit:
     Fields:
         name: what a trace shows.
         parameters: on one tensor rank, whole [1].
-        of_experts: those among them that not all replicas hold [1].
+        experts: those among them that not all replicas hold [1].
         is_root: whether it stays while any micro-batch is under way.
     """
 
     name: str
     parameters: Count
-    of_experts: Count = 0.0
+    experts: Count = 0.0
     is_root: bool = False
+
+    def joined(self, other: Unit, name: str, *, is_root: bool = False) -> Unit:
+        """Return this unit and another as one."""
+        parameters = self.parameters + other.parameters
+        return Unit(name, parameters, self.experts + other.experts, is_root)
 
 
 class Part(NamedTuple):
@@ -79,18 +84,14 @@ def _layers(plan: Plan, low: LoweredStage) -> tuple[Part, ...]:
     """Return a part for each layer with parameters."""
     parts: list[Part] = []
     for place, layer in enumerate(low.stage.layers):
-        count, of_experts = _parameters(plan, layer)
-        is_own = count and (not parts or parts[-1].unit.parameters)
+        own = _unit(plan, layer)
+        is_own = own.parameters and (not parts or parts[-1].unit.parameters)
         if parts and not is_own and layer.tied_to is None:
             before = parts[-1].unit
-            unit = Unit(
-                layer.name if count else before.name,
-                before.parameters + count,
-                before.of_experts + of_experts,
-            )
-            parts[-1] = Part(unit, parts[-1].first, place)
+            name = layer.name if own.parameters else before.name
+            parts[-1] = Part(before.joined(own, name), parts[-1].first, place)
         else:
-            parts.append(Part(Unit(layer.name, count, of_experts), place, place))
+            parts.append(Part(own, place, place))
     return tuple(parts)
 
 
@@ -103,14 +104,14 @@ def _buckets(plan: Plan, low: LoweredStage, size: Count) -> tuple[Part, ...]:
         size: parameters that fill a bucket [1].
     """
     parts: list[Part] = []
-    filled, experts, last = 0.0, 0.0, len(low.stage.layers) - 1
+    last = len(low.stage.layers) - 1
+    filled = empty = Unit("", 0.0)
     for place in range(last, -1, -1):
-        count, of_experts = _parameters(plan, low.stage.layers[place])
-        filled, experts = filled + count, experts + of_experts
-        if filled >= size or place == 0:
-            name = f"bucket {len(parts)} of stage {low.stage.index}"
-            parts.append(Part(Unit(name, filled, experts), place, last))
-            filled, experts, last = 0.0, 0.0, place - 1
+        name = f"bucket {len(parts)} of stage {low.stage.index}"
+        filled = filled.joined(_unit(plan, low.stage.layers[place]), name)
+        if filled.parameters >= size or place == 0:
+            parts.append(Part(filled, place, last))
+            filled, last = empty, place - 1
     return tuple(reversed(parts))
 
 
@@ -131,15 +132,18 @@ def _with_root(
                 continue
             stage, place = named[source]
             owner = parts[stage][place]
-            total = owner.unit.parameters + part.unit.parameters
-            root = Unit("root", total, is_root=True)
+            root = owner.unit.joined(part.unit, "root", is_root=True)
             changed[stage][place] = owner._replace(unit=root)
             changed[low.stage.index][number] = part._replace(unit=root, is_owner=False)
     return {stage: tuple(own) for stage, own in changed.items()}
 
 
-def _parameters(plan: Plan, layer: Layer) -> tuple[Count, Count]:
-    """Return the parameters of a layer on one tensor rank, and its experts' [1]."""
-    mesh, has_copy = plan.parallelism, copies_tied_table(plan)
-    count = layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
-    return count, expert_parameters(layer, mesh.tensor, mesh.expert)
+def _unit(plan: Plan, layer: Layer) -> Unit:
+    """Return a layer as a unit by itself."""
+    tensor, expert = plan.parallelism.tensor, plan.parallelism.expert
+    has_copy = copies_tied_table(plan)
+    return Unit(
+        layer.name,
+        layer_parameters(layer, tensor, expert, is_tied_copy=has_copy),
+        expert_parameters(layer, tensor, expert),
+    )
