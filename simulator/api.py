@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from os import PathLike
 
 from simulator.engines.graph import raise_deadlock
@@ -83,9 +84,11 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
 def run(job: Job, engine: Engine, *, is_expanded: bool = False) -> Timeline:
     """Return the spans of a job under an engine; see `simulate`."""
     graph = job_graph(job)
-    if engine == "analytical" or job.located:
-        # Before messages share a network, it is sure that the step can end.
+    if engine == "analytical":
         times = longest_path(graph)
+    elif job.located:
+        # Before messages share a network, it is sure that the step can end.
+        times = longest_path(replace(graph, pace=None))
     else:
         from simulator.engines.event import simulate_events  # noqa: PLC0415 - SimPy
 

@@ -173,9 +173,13 @@ def _memory(result: Result) -> str:
 def _network(result: Result) -> str:
     if result.job.located is None:
         return ""
-    from simulator.located.use import network_text  # noqa: PLC0415 - NumPy
+    from simulator.located.overbooked import overbooked_text  # noqa: PLC0415 - NumPy
+    from simulator.located.use import network_text  # noqa: PLC0415 - same
 
-    return network_text(result)
+    text = network_text(result)
+    if result.engine == "analytical" and (reason := overbooked_text(result)):
+        text += f"\n    {reason}"
+    return text
 
 
 def _contributions(result: Result, num_shown: int) -> str:
