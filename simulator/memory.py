@@ -31,7 +31,7 @@ from simulator.memories.walk import Moment, fullest
 from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
 
-__all__ = ["Memory", "Peak", "memory", "peak"]
+__all__ = ["Memory", "Peak", "least", "memory", "peak"]
 
 _WORDS: Mapping[Kind, str] = {
     "F": "forward",
@@ -55,6 +55,16 @@ def peak(job: Arrangement) -> Peak:
         _rank_peak(job, rank, stretches, workspaces) for rank in range(len(job.rows))
     ]
     return max(each, key=lambda found: found.parts.total)
+
+
+def least(job: Arrangement) -> Bytes:
+    """Return what the fullest device needs in any order of its passes [B].
+
+    That is states, context and libraries.
+    """
+    ranks = range(job.plan.parallelism.pipeline)
+    each = (sum(held_states(job.plan, stages_of(job.stages, rank))) for rank in ranks)
+    return max(each) * (1 + job.profile.allocator_share) + job.profile.device_overhead
 
 
 def _rank_peak(
