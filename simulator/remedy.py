@@ -23,7 +23,7 @@ from typing import Any
 from models.mixture import ExpertLinear
 from simulator.errors import PlanError
 from simulator.job import staged
-from simulator.memory import least, memory
+from simulator.memory import least, peak
 from simulator.plan import Plan
 from simulator.scheduling import scheduled
 from topologies.units import Bytes
@@ -46,7 +46,7 @@ def remedy(plan: Plan) -> tuple[dict[str, Any], Bytes] | None:
         if least(found) > capacity:
             continue
         rows = scheduled(changed, found.stages, found.pricer)
-        need = memory(found._replace(rows=rows))[0].total
+        need = peak(found._replace(rows=rows), capacity).parts.total
         if need <= capacity:
             return change, need
     return None
@@ -86,6 +86,6 @@ def _wider(plan: Plan) -> Iterator[dict[str, Any]]:
     layers = plan.build_model().layers
     if any(isinstance(op, ExpertLinear) for layer in layers for op in layer.operators):
         axes["expert"] = mesh.expert
-    for factor in (2, 4, 8, 16):
+    for factor in (2, 4, 8):
         for axis, degree in axes.items():
             yield {f"parallelism.{axis}": degree * factor}
