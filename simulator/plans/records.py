@@ -452,7 +452,8 @@ class TrainingSection(Section):
     loss_copies: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
         default=1,
         description="Copies of the logits in fp32 that the loss has at once: 1 where"
-        " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them.",
+        " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them, 4 as"
+        " its loss_parallel does.",
     )
     convolution: ConvolutionAlgorithm = Field(
         default="auto",
