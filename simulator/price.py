@@ -14,7 +14,7 @@ Fields may be NumPy arrays, one entry per plan.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.costs.elementwise import maximum
 from topologies.units import Count, Seconds
@@ -88,3 +88,12 @@ def kernel(busy: Seconds, host: Seconds) -> Price:
 def message(busy: Seconds, host: Seconds) -> Price:
     """Return the price of one inline message."""
     return Price(busy, host + busy, host, 0.0, busy)
+
+
+def blocking(price: Price) -> Price:
+    """Return the price of a kernel or message whose end the host waits for.
+
+    The host's time is then that of issuing and of running it, so that nothing is
+    issued ahead.
+    """
+    return replace(price, host=price.host + price.busy)

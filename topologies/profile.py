@@ -79,6 +79,8 @@ class Profile:
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
+        is_blocking: whether the host waits for each kernel before it issues the next
+            (CUDA_LAUNCH_BLOCKING=1).
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
             rows outside the fit, minus one; assumed where nothing was measured [1].
         families: kinds of networks that those quantiles were measured on.
@@ -105,6 +107,7 @@ class Profile:
     basis: str
     algorithms: tuple[str, ...] = ()
     convolutions: tuple[str, ...] = ()
+    is_blocking: bool = False
 
 
 UNITS: dict[str, str] = {
@@ -177,6 +180,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             links={**other.links, **links},
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
+            is_blocking=table.get("blocking", other.is_blocking),
             basis=f"{other.basis}; links: {table['basis']}",
         )
     constants = {
@@ -193,6 +197,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         basis=str(table["basis"]),
         algorithms=algorithms,
         convolutions=convolutions,
+        is_blocking=table.get("blocking", False),
         **constants,
     )
 
