@@ -8,8 +8,8 @@ it; `calibration` writes it.
 A library has several protocols on one link, each with its own latency and share of
 the bandwidth, and takes the fastest for a message. The table `[links.LINK]` is the
 first of them, and `[links.LINK.PROTOCOL]` another, which is kept as the fit of a link
-called `LINK.PROTOCOL`. A profile that only adds links to another says
-`base = "OTHER"` and has the rest from it.
+called `LINK.PROTOCOL`. A profile that says `base = "OTHER"` has from it whatever it
+does not say itself.
 """
 
 from __future__ import annotations
@@ -181,12 +181,12 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
             is_blocking=table.get("blocking", other.is_blocking),
-            basis=f"{other.basis}; links: {table['basis']}",
+            basis=f"{other.basis}; {name}: {table['basis']}",
+            **_constants(table.get("constants", {})),
         )
-    constants = {
-        key: parse_quantity(str(table["constants"][key]), unit)
-        for key, unit in UNITS.items()
-    }
+    constants = _constants(table["constants"])
+    if missing := UNITS.keys() - constants.keys():
+        raise KeyError(", ".join(sorted(missing)))
     error = table["error"]
     return Profile(
         name=name,
@@ -200,6 +200,15 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         is_blocking=table.get("blocking", False),
         **constants,
     )
+
+
+def _constants(table: Mapping[str, Any]) -> dict[str, float]:
+    """Return the constants in a table, in SI units."""
+    return {
+        key: parse_quantity(str(table[key]), unit)
+        for key, unit in UNITS.items()
+        if key in table
+    }
 
 
 def _link_fits(table: Mapping[str, Any]) -> Iterator[tuple[str, LinkFit]]:
