@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulator.job import Job
 
 _MOST_LINES = 6
+_WITHOUT_CHOICE = {"send", "neighbour-exchange"}
 
 
 class Collective(NamedTuple):

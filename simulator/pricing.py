@@ -13,15 +13,18 @@ from dataclasses import dataclass, field, replace
 from models.work import Work
 from simulator.choice import AUTO, Allowed, Choice, choose, fastest_time
 from simulator.collectives.options import Options
+from simulator.collectives.table import TABLE
 from simulator.convolutions.choice import fastest_time as fastest_convolution_time
 from simulator.convolutions.ways import Rates
-from simulator.costs.compute import matrix_time, memory_time
-from simulator.costs.elementwise import where
-from simulator.costs.messages import transfer_time
+from simulator.costs.compute import matrix_time, memory_time, roofline_time
+from simulator.costs.elementwise import minimum, where
+from simulator.costs.messages import exchange_time, transfer_time
 from simulator.exchange import exchange_group
 from simulator.mesh import Degrees
-from simulator.placement import Group, group, ranks_per_node
+from simulator.neighbours import busiest
+from simulator.placement import Group, adapter_rate, group, ranks_per_node
 from simulator.price import NOTHING, Price, blocking, kernel, message
+from simulator.servers import Servers
 from simulator.workload import (
     Beside,
     Body,
@@ -34,7 +37,7 @@ from simulator.workload import (
 )
 from topologies.hardware import Cluster
 from topologies.profile import Profile
-from topologies.units import Count, FlopPerSecond, Seconds
+from topologies.units import Count, FlopPerSecond, Ratio, Seconds
 
 _ALIGNED = 8  # numbers of two bytes in 16 B, which tensor cores load at once
 
@@ -47,8 +50,12 @@ class Pricer:
         cluster: devices, links and how many.
         profile: fitted constants of the device and its links.
         peak: dense rate of the plan's number format [FLOP/s].
+        narrow_peak: that of products whose factors are cast to a narrower one
+            [FLOP/s].
         degrees: ranks of each mesh axis.
         algorithm: of the all-reduce between replicas, or `auto`.
+        servers: of parameters, if there are any.
+        pace: times of kernels over what the formulas say, from a measured step [1].
     """
 
     cluster: Cluster
@@ -56,6 +63,9 @@ class Pricer:
     peak: FlopPerSecond
     degrees: Degrees
     algorithm: str
+    narrow_peak: FlopPerSecond = 0.0
+    servers: Servers | None = None
+    pace: Ratio = 1.0
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -77,7 +87,8 @@ class Pricer:
             return self._once(item.items, item.phase or phase).repeat(item.count)
         if isinstance(item, Beside):
             works = self.items(item.works, phase)
-            return self.item(item.message, phase).beside(works)
+            sent = self.item(item.message, phase)
+            return sent.beside(works, self.profile.overlap_slowdown)
         if isinstance(item, Message):
             price = message(self.message_time(item), self.message_host_time(item))
             return price if phase == "message" else self._launched(price)
@@ -107,8 +118,19 @@ class Pricer:
 
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel, or of the several that `work` names."""
+        return self.pace * self.formula_time(work)
+
+    def formula_time(self, work: Work) -> Seconds:
+        """Return the same at the pace of the formulas."""
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
+        if work.kind == "local":
+            return starting + roofline_time(
+                work.flop,
+                work.size,
+                rate=profile.matrix_efficiency * self.peak,
+                bandwidth=profile.memory_efficiency * device.memory_bandwidth,
+            )
         if work.kind not in {"matrix", "attention"}:
             efficiency = {
                 "memory": profile.memory_efficiency,
@@ -125,7 +147,7 @@ class Pricer:
         efficiency = (
             profile.matrix_efficiency if is_matrix else profile.attention_efficiency
         )
-        rate = efficiency * self.peak
+        rate = efficiency * (self.narrow_peak if work.is_narrow else self.peak)
         if is_matrix:
             rate = where(_is_misaligned(work), self.vector_rate, rate)
         return starting + matrix_time(
@@ -183,13 +205,35 @@ class Pricer:
         """Return the time of a message on idle links; a group of one takes none."""
         if item.time is not None:
             return item.time
+        if item.pattern in {"push", "pull"}:
+            return self._served_time(item)
         ring = self.group(item)
+        if item.sends:
+            return where(ring.num_ranks > 1, self._exchange_time(item, ring), 0.0)
         match item.pattern:
             case "send" | "neighbour-exchange":
                 time = transfer_time(item.size, ring.transfer, ring.bandwidth)
             case pattern:
                 time = fastest_time(pattern, item.size, ring, self.allowed(item))
         return where(ring.num_ranks > 1, time, 0.0)
+
+    def _served_time(self, item: Message) -> Seconds:
+        """Return the time of a push to the plan's servers, or of a pull."""
+        assert self.servers is not None
+        return self.servers.time(item.pattern, item.size)
+
+    def _exchange_time(self, item: Message, group: Group) -> Seconds:
+        """Return the time of an exchange between neighbours."""
+        cluster, profile = self.cluster, self.profile
+        load = busiest(item.sends, cluster.devices_per_node)
+        adapters = cluster.adapters_per_node * adapter_rate(cluster.network, profile)
+        return exchange_time(
+            load.device,
+            load.node,
+            group.transfer,
+            inside=adapter_rate(cluster.fabric, profile),
+            outside=minimum(adapters, cluster.network.copy_rate),
+        )
 
     def allowed(self, item: Message) -> Allowed:
         """Return how a collective may be run: the plan says it between replicas.
@@ -203,7 +247,9 @@ class Pricer:
             return Allowed("direct")
         if item.axis != "data" or item.pattern != "all-reduce":
             offered = self.profile.algorithms
-            return Allowed(AUTO if offered else "ring", offered=offered)
+            has_ring = (item.pattern, "ring") in TABLE
+            usual = "ring" if has_ring and not offered else AUTO
+            return Allowed(usual, offered=offered)
         inside = ranks_per_node(
             self.degrees.span("data"), self.cluster.devices_per_node
         )
@@ -212,6 +258,8 @@ class Pricer:
 
     def choice(self, item: Message) -> Choice:
         """Return how a collective of one plan is run on idle links."""
+        if item.pattern in {"push", "pull"}:
+            return Choice("sharded", "simple", self._served_time(item), 1)
         return choose(item.pattern, item.size, self.group(item), self.allowed(item))  # type: ignore[arg-type]  # no send
 
     def group(self, item: Message) -> Group:

@@ -21,9 +21,13 @@ Pattern = Literal[
     "all-reduce",
     "all-gather",
     "reduce-scatter",
+    "broadcast",
+    "reduce",
     "all-to-all",
     "neighbour-exchange",
     "send",
+    "push",
+    "pull",
 ]
 Axis = Literal[
     "tensor",
@@ -41,12 +45,26 @@ Stream = Literal[
     "compute",
     "tensor",
     "data",
+    "pull",
     "gather",
     "reduce",
     "send-forward",
     "send-backward",
 ]
 Phase = Literal["forward", "backward", "step", "message"]
+
+
+class Transfer(NamedTuple):
+    """What one rank of a group sends to another.
+
+    Fields:
+        source, to: places in the group.
+        size: of the message [B].
+    """
+
+    source: int
+    to: int
+    size: Bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +78,14 @@ class Message:
             first and last pipeline rank, `model` all tensor and pipeline ranks of a
             replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
-            all-gather, the whole output; reduce-scatter, the whole input; all-to-all,
-            the buffer of the fullest rank; neighbour-exchange, what each rank sends
-            to the next around a ring [B].
+            all-gather, the whole output; reduce-scatter, the whole input; broadcast and
+            reduce, the buffer of a rank; all-to-all, the buffer of the fullest rank;
+            neighbour-exchange, what each rank sends to the next around a ring, or all
+            of `sends`; push and pull, a worker's parameters [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
             message on the pipeline's axis, the two that take part.
         time: as measured on the machine, if it is not to be priced [s].
+        sends: of a neighbour-exchange, all at once.
     """
 
     name: str
@@ -74,6 +94,7 @@ class Message:
     size: Bytes
     pair: tuple[int, int] = (0, 1)
     time: Seconds | None = None
+    sends: tuple[Transfer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from simulator.located.hosts import Hosts
 from simulator.located.mesh import Group, Mesh
 from simulator.lowering.sent import Sent
 from simulator.network import RingOrder, Router, Traffic, best_ring_order, ring_load
-from simulator.workload import Message
+from simulator.workload import Message, Transfer
 from topologies.profile import LinkFit
 from topologies.units import Bytes, Seconds
 
@@ -37,6 +37,7 @@ _TRIED = (
     *("ring", "tree", "double-binary-tree", "recursive-doubling"),
     *("halving-doubling", "hierarchical"),
 )
+_USUAL = {"broadcast": "chain", "reduce": "chain"}
 _RINGS = frozenset({"ring", "bidirectional-ring"})
 _IN_ORDER = frozenset({"multi-ring", "hierarchical"})
 
@@ -83,6 +84,8 @@ class Carrier:
         """Return what a message does to the network."""
         message = sent.message
         groups = tuple(self.mesh.groups(message, sent.roles))
+        if message.sends:
+            return self._exchanged(message.sends, groups)
         match message.pattern:
             case "send" | "neighbour-exchange":
                 return self._sent(message, groups)
@@ -126,7 +129,7 @@ class Carrier:
         if message.pattern == "all-to-all":
             return ("direct",)
         if message.axis != "data" or message.pattern != "all-reduce":
-            return ("ring",)
+            return (_USUAL.get(message.pattern, "ring"),)
         if self.algorithm != "auto":
             return (self.algorithm,)
         options = self.options_of(group)
@@ -182,6 +185,21 @@ class Carrier:
         if key not in self._made:
             latency = self.fit_of(groups).transfer
             rounds = [_to_the_next(size, len(groups[0]), is_ring=is_ring)]
+            self._made[key] = Traffic.place(
+                self.router, groups, rounds, latency=latency
+            )
+        return self._made[key]
+
+    def _exchanged(
+        self, sends: tuple[Transfer, ...], groups: tuple[Group, ...]
+    ) -> Traffic:
+        """Return what neighbours that send to each other at once do to the network."""
+        key = ("neighbour-exchange", sends, groups)
+        if key not in self._made:
+            latency = self.fit_of(groups).transfer
+            sources, targets, sizes = zip(*sends, strict=True)
+            ends = np.array([sources, targets], np.int64)
+            rounds = [Round(ends[0], ends[1], np.array(sizes, float), 1)]
             self._made[key] = Traffic.place(
                 self.router, groups, rounds, latency=latency
             )

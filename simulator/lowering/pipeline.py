@@ -8,7 +8,16 @@ from typing import NamedTuple, Protocol
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import element_bytes
+from simulator.lowering.portions import emit_portions, left_portions
+from simulator.lowering.recomputed import backward_of
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
+from simulator.lowering.served import (
+    emit_pull,
+    emit_pulled_forward,
+    is_pulled_first,
+    is_served,
+    pushed,
+)
 from simulator.lowering.staged import LoweredStage, copies_tied_table, make_share
 from simulator.lowering.stages import expert_parameters, layer_parameters
 from simulator.plan import Plan
@@ -77,8 +86,13 @@ def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None
     sends: tuple[Hashable, ...] = ()
     for action in step.rows[rank]:
         after = (*_received(step, action, rank), *sends)
+        portions = step.stages[action.stage].portions
+        if portions and action.kind in {"B", "I"}:
+            after = (*after, *left_portions(portions, action))
         is_alone = plan.parallelism.pipeline == 1 and action.kind == "F"
         passes.emit(emitter, action, after, waits=is_waiting or is_alone)
+        if portions and action.kind == "F":
+            emit_portions(emitter, portions, action, rank)
         sent = _emit_send(emitter, step, action, rank)
         sends = (sent,) if sent is not None and is_waiting else ()
 
@@ -160,7 +174,8 @@ class PlainPasses(NamedTuple):
     def of(cls, step: Step, rank: int) -> PlainPasses:
         """Return what emits the passes of a rank."""
         plan = step.plan
-        is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
+        is_several = plan.parallelism.replicas > 1 or is_served(plan)
+        is_bucketed = plan.synchronization.overlap and is_several
         last = last_gradients(step.rows[rank]).values() if is_bucketed else ()
         return cls(step, rank, frozenset(last))
 
@@ -176,7 +191,14 @@ class PlainPasses(NamedTuple):
         if action in self.bucketed:
             _emit_bucketed_backward(emitter, self.step, action, after)
             return
-        body = self.step.stages[action.stage].bodies[action.kind]
+        plan, lowered = self.step.plan, self.step.stages[action.stage]
+        if is_pulled_first(plan) and action == self.step.rows[self.rank][0]:
+            emit_pulled_forward(emitter, plan, lowered, action, self.rank)
+            return
+        body, again = backward_of(emitter, plan, lowered, action)
+        if again is not None:
+            early = Draft(f"{action} again", (self.rank,), "compute", again)
+            emitter.emit(("again", action), early)
         draft = Draft(str(action), (self.rank,), "compute", body, after, waits)
         emitter.emit(action, draft)
 
@@ -224,10 +246,12 @@ def _emit_bucketed_backward(
         emitter.emit(key, Draft(str(action), ranks, "compute", body, after, waits))
         has_copies = mesh.replicas > mesh.expert
         sums = gradient_sums(filled, of_experts, has_copies=has_copies)
+        if is_served(plan):
+            sums = (pushed(filled),)
         body = Body(f"gradients of bucket {number}", "message", sums)
         name = f"bucket {number} of stage {action.stage}"
-        emitter.emit(
-            ("bucket", action, number), Draft(name, ranks, "data", body, (key,))
-        )
+        bucket = ("bucket", action, number)
+        emitter.emit(bucket, Draft(name, ranks, "data", body, (key,)))
+        emit_pull(emitter, plan, bucket, filled)
         items, filled, of_experts, after = [], 0.0, 0.0, ()
         number += 1

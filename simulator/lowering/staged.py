@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
-from simulator.lowering.formats import element_bytes
-from simulator.lowering.passes import Passes, Ways, gather_received, layer_passes
+from simulator.lowering.formats import element_bytes, operand_bytes
+from simulator.lowering.passes import Passes, Recompute, layer_passes
+from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
 from simulator.lowering.stages import (
@@ -17,7 +18,10 @@ from simulator.lowering.stages import (
     expert_parameters,
     layer_parameters,
 )
+from simulator.lowering.tensor_split import gather_received
+from simulator.lowering.ways import Ways
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.workload import Body, HostTask, Item, Repeat
 from topologies.units import Bytes, Count
 
@@ -35,7 +39,8 @@ class LoweredStage:
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
-        expert_gradient_bytes: those among them that not all replicas hold [B].
+        expert_parameters: those among them that not all replicas hold [1].
+        portions: of the dense layers behind it whose neurons replicas divide, if any.
     """
 
     stage: Stage
@@ -46,7 +51,8 @@ class LoweredStage:
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
     gradient_bytes: Bytes
-    expert_gradient_bytes: Bytes
+    expert_parameters: Count
+    portions: Portions | None = None
 
 
 def lower_stages(
@@ -65,8 +71,10 @@ def lower_stages(
     gradient = element_bytes(plan.training.gradient_precision)
     known = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
     has_copy = copies_tied_table(plan)
+    portions = make_portions(plan, model)
+    replicated = before_portions(model, portions)
     lowered = []
-    for stage in cut(model, mesh.num_stages, sizes or mesh.stages):
+    for stage in cut(replicated, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
         parameters = sum(
             layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
@@ -87,9 +95,10 @@ def lower_stages(
                 before,
                 behind,
                 passes,
-                parameters,
+                parameters + (portions.parameters if portions else 0),
                 gradient * parameters,
-                gradient * of_experts,
+                of_experts,
+                portions,
             )
         )
     return tuple(lowered)
@@ -125,12 +134,15 @@ def _bodies(
     }
 
 
-def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
-    """Return a layer's items under the plan's recomputation and overlap."""
+def plan_passes(
+    plan: Plan, layer: Layer, share: Share, recompute: Recompute | None = None
+) -> Passes:
+    """Return a layer's items under the plan's recomputation, or another's."""
     mesh = plan.parallelism
     context = ContextWay(mesh.context_method, mesh.context_balanced)
-    ways = Ways(mesh.overlap_tensor, context)
-    return layer_passes(layer, share, mesh.recompute, ways)
+    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor)
+    own = recompute or recompute_of(mesh, layer)
+    return layer_passes(layer, share, own, ways)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:
@@ -138,10 +150,12 @@ def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]
 
     Each tensor rank was sent its part only (Megatron's scatter/gather optimization,
     arXiv:2104.04473, section 4.1), and the ranks gather the whole in their node.
-    Under sequence parallelism they work on parts anyway.
+    Under sequence parallelism, or where they divide places, they work on parts anyway.
     """
     tensor = plan.parallelism.tensor
     if not has_sender or tensor == 1 or plan.parallelism.sequence:
+        return ()
+    if model.smallest_grid is not None:
         return ()
     block = next(layer for layer in model.layers if layer.role == "block")
     elements = block.output_elements * make_share(plan).samples
@@ -156,6 +170,7 @@ def make_share(plan: Plan) -> Share:
         tensor=mesh.tensor,
         sequence=mesh.tensor if mesh.sequence else 1,
         element=element_bytes(plan.training.precision),
+        operand=operand_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,

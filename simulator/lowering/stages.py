@@ -11,7 +11,7 @@ from itertools import groupby
 
 from models.mixture import ExpertLinear
 from models.model import Layer, Model
-from models.operators import Embedding, Linear, Operator, Split
+from models.operators import Embedding, Linear, LocallyConnected, Operator, Split
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,8 @@ def cut(
 def local_parameters(operator: Operator, tensor: float, expert: float = 1) -> float:
     """Return the parameters that one tensor rank holds [1].
 
-    Row-split weights keep their whole bias on every rank, as Megatron does.
+    Row-split weights keep their whole bias on every rank, as Megatron does; of places,
+    the rank with the largest patch counts.
 
     Args:
         operator: of a layer.
@@ -73,6 +74,8 @@ def local_parameters(operator: Operator, tensor: float, expert: float = 1) -> fl
         return operator.parameters / (tensor * expert)
     if operator.split is Split.NONE:
         return operator.parameters
+    if isinstance(operator, LocallyConnected):
+        return operator.held(tensor)
     if isinstance(operator, Linear) and operator.split is Split.ROW and operator.bias:
         return (operator.parameters - operator.columns) / tensor + operator.columns
     return operator.parameters / tensor

@@ -28,6 +28,7 @@ _EXAMPLES = {
     "stage_times.backward_input": 'backward_input = "18.1 ms"',
     "stage_times.backward_weight": 'backward_weight = "9.3 ms"',
     "stage_times.transfer": 'transfer = "0.6 ms"',
+    "device_step.time": 'time = "285.7 ms"',
     "model": '[model] with name = "gpt3-175b"',
     "batch": "[batch] with global = 1536 and micro = 2",
     "cluster": '[cluster] with device = "a100-sxm4-80gb", nodes and devices_per_node',
@@ -40,6 +41,7 @@ _EXAMPLES = {
     "cluster.network.link": 'link = "infiniband-hdr"',
     "cluster.network.degraded.link": 'link = ["host 3", "host 4"]',
     "cluster.network.degraded.factor": "factor = 0.5",
+    "parallelism.layers.match": 'match = "fc*"',
 }
 _ARRAYS = {
     "parallelism.stages": "[2, 3, 3, 2]",

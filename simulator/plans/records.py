@@ -7,12 +7,13 @@ Attribute names are TOML keys, except `BatchSection.global_`, whose key is `glob
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.mesh import Degrees
+from simulator.plans.device_step import DeviceStepSection
 from simulator.plans.fields import (
     MAX_CAPACITY,
     MAX_DIMENSION,
@@ -23,14 +24,19 @@ from simulator.plans.fields import (
     Bound,
     ContextMethod,
     ConvolutionAlgorithm,
+    DenseScheme,
+    DenseUpdates,
     Family,
     GradientPrecision,
+    LayerSplit,
     Optimizer,
     Precision,
+    Pull,
     Quantity,
     Recompute,
     Schedule,
     Scheme,
+    SumPlace,
     Threshold,
 )
 from simulator.plans.network_fields import Order, RingOrder
@@ -52,7 +58,9 @@ __all__ = [
     "BackgroundSection",
     "BatchSection",
     "ClusterSection",
+    "DeviceStepSection",
     "ExpectSection",
+    "LayerSection",
     "ModelSection",
     "NetworkSection",
     "NodeSection",
@@ -70,6 +78,7 @@ __all__ = [
 Dimension = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
 DimensionOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 
+_MAX_RULES = 1000
 DERIVED = 0  # stands for a degree until the plan has worked it out
 
 
@@ -116,6 +125,11 @@ class ModelSection(Section):
         default=None,
         description="Attention kernel: materialized scores, or flash; left out, what"
         " the model was trained with (flash for llama).",
+    )
+    dropout: bool | None = Field(
+        default=None,
+        description="Whether blocks drop activations at random; left out, as the"
+        " family was trained (gpt and bert do).",
     )
     experts: Dimension | None = Field(
         default=None,
@@ -164,6 +178,16 @@ class ModelSection(Section):
         max_length=MAX_LAYERS,
         description="Features of an MLP, from its input to its output.",
     )
+    image: Dimension | None = Field(
+        default=None,
+        description="Height and width of a sample of AlexNet, a VGG or a ResNet.",
+        examples=[64],
+    )
+    thinning: Dimension | None = Field(
+        default=None,
+        description="By what channels and hidden features of those are divided.",
+        examples=[8],
+    )
 
 
 class BatchSection(Section):
@@ -181,6 +205,37 @@ class BatchSection(Section):
 
 def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
+
+
+class LayerSection(Section):
+    """What is done otherwise in the layers of one name, or of several alike."""
+
+    match: str = Field(
+        description="Names of layers; * stands for any letters, ? for one. Of several"
+        " tables that match a layer, the first that has a key counts.",
+        examples=["fc*"],
+    )
+    split: LayerSplit | None = Field(
+        default=None,
+        description="What the replicas divide: samples, or the neurons of the dense"
+        " layers at the end (Krizhevsky's hybrid); left out, samples.",
+    )
+    scheme: DenseScheme | None = Field(
+        default=None,
+        description="How layers split by neurons get their samples: all of all"
+        " replicas at once, those of one replica after the other, or an equal part of"
+        " each replica's at a time; left out, in turn. Schemes (a), (b) and (c).",
+    )
+    updates: DenseUpdates | None = Field(
+        default=None,
+        description="Whether the weights of layers split by neurons change once a"
+        " step, or after each portion of samples; left out, once.",
+    )
+    recompute: Recompute | None = Field(
+        default=None,
+        description="Activations of these layers that are computed again in backward;"
+        " left out, as in all.",
+    )
 
 
 class ParallelismSection(Section):
@@ -248,6 +303,12 @@ class ParallelismSection(Section):
         description="Whether tensor collectives of the backward pass run beside the"
         " gradient products that do not need them (Megatron-LM since 2022).",
     )
+    async_tensor: bool = Field(
+        default=False,
+        description="Asynchronous tensor parallelism: products run chunk by chunk"
+        " beside the collectives of the sequence that they need or feed; includes"
+        " overlap_tensor.",
+    )
     context_method: ContextMethod = Field(
         default="ring",
         description="How attention meets the keys and values of other devices of a"
@@ -301,6 +362,21 @@ class ParallelismSection(Section):
         default="none",
         description="Activations dropped in forward and computed again in backward.",
     )
+    recompute_early: bool = Field(
+        default=False,
+        description="Whether a stage computes a micro-batch's activations again while"
+        " it waits for the gradient of its output (GPipe); needs recompute full.",
+    )
+    recompute_all: bool = Field(
+        default=True,
+        description="Whether every micro-batch is computed again; otherwise the first"
+        " to go back is not dropped (torchgpipe's except_last). Needs recompute full.",
+    )
+    layers: Annotated[tuple[LayerSection, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=_MAX_RULES,
+        description="Choices for layers by name, which go before those of all.",
+    )
 
     @property
     def degrees(self) -> Degrees:
@@ -338,19 +414,27 @@ class ParallelismSection(Section):
 
 def _gradient_precision(training: dict[str, Any]) -> GradientPrecision:
     precision: Precision = training["precision"]
-    return "fp32" if precision == "tf32" else precision
+    others: dict[Precision, GradientPrecision] = {"tf32": "fp32", "fp8": "bf16"}
+    return others.get(precision, cast("GradientPrecision", precision))
 
 
 class TrainingSection(Section):
     """Number formats and the optimizer."""
 
     precision: Precision = Field(
-        default="bf16", description="Number format of compute, which sets the peak."
+        default="bf16",
+        description="Number format of compute, which sets the peak; fp8 is that of"
+        " products with weights, with all else in bf16; fixed16 is rounded at random.",
+    )
+    fraction: Annotated[int, Field(ge=0, le=15)] | None = Field(
+        default=None,
+        description="Bits of a fixed-point number after the point; they change what is"
+        " computed, and not the time.",
     )
     gradient_precision: GradientPrecision = Field(
         default_factory=_gradient_precision,
         description="Number format in which gradients are summed; left out, that of"
-        " compute (fp32 for tf32).",
+        " compute (fp32 for tf32, bf16 for fp8).",
     )
     parameter_precision: GradientPrecision | None = Field(
         default=None,
@@ -379,7 +463,29 @@ class SynchronizationSection(Section):
     """How replicas agree on the weights."""
 
     scheme: Scheme = Field(
-        default="all-reduce", description="Synchronous data parallelism."
+        default="all-reduce",
+        description="Synchronous data parallelism: gradients summed among replicas, or"
+        " pushed to parameter servers, which wait for all.",
+    )
+    servers: Degree | None = Field(
+        default=None,
+        description="Parameter servers, each on a node of its own; left out, one on"
+        " every node.",
+    )
+    sum_on: SumPlace = Field(
+        default="host",
+        description="Where a node adds its devices' gradients before it pushes them:"
+        " on its host, or on its devices, each variable on the one that has least.",
+    )
+    whole_variables: bool = Field(
+        default=False,
+        description="Whether each variable is on one server, the least loaded; else"
+        " all are divided evenly over them.",
+    )
+    pull: Pull = Field(
+        default="after-push",
+        description="When parameters come back from servers: as soon as they are new,"
+        " before the next forward uses them, layer by layer, or all before it begins.",
     )
     algorithm: Algorithm = Field(
         default="ring", description="How the all-reduce becomes messages."
@@ -390,7 +496,7 @@ class SynchronizationSection(Section):
     )
     bucket: Annotated[float, Quantity("B")] = Field(
         default=25e6,
-        description="Gradients fused into one all-reduce.",
+        description="Gradients fused into one all-reduce or push.",
         json_schema_extra={"default": "25 MB"},
     )
     ring_order: Annotated[RingOrder, Order()] = Field(
@@ -464,9 +570,11 @@ SECTIONS: dict[str, type[Section]] = {
     "model": ModelSection,
     "batch": BatchSection,
     "parallelism": ParallelismSection,
+    "parallelism.layers": LayerSection,
     "training": TrainingSection,
     "synchronization": SynchronizationSection,
     "stage_times": StageTimesSection,
+    "device_step": DeviceStepSection,
     "cluster": ClusterSection,
     "cluster.node": NodeSection,
     "cluster.network": NetworkSection,
@@ -476,7 +584,7 @@ SECTIONS: dict[str, type[Section]] = {
     "collective": CollectiveSection,
 }
 TEXTS = ("title", "description")
-ARRAYS = ("cluster.network.degraded", "cluster.background")
+ARRAYS = ("cluster.network.degraded", "cluster.background", "parallelism.layers")
 """Tables that may stand several times, as `[[cluster.background]]`."""
 
 

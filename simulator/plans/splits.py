@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import gcd, prod
 
 from models.model import Model
+from models.operators import rank_grid
 from simulator.errors import Fault
 from simulator.lowering.schedules.table import DESIGNS, Shape
 from simulator.plans.building import divided, has_attention
@@ -117,6 +118,11 @@ def schedule_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
         problem = "sequence parallelism divides over the tensor ranks, and tensor = 1"
         remedy = "raise tensor, or leave sequence out"
         yield Fault("parallelism.sequence", problem, remedy)
+    if parallelism.async_tensor and not parallelism.sequence:
+        problem = "asynchronous tensor parallelism works on chunks of the sequence"
+        involves = ("parallelism.sequence",)
+        remedy = "add sequence = true, or leave async_tensor out"
+        yield Fault("parallelism.async_tensor", problem, remedy, involves=involves)
 
 
 def batch_faults(
@@ -226,6 +232,12 @@ def _given_stage_faults(
 
 def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
     """Yield whether there is anything that recomputation can drop."""
+    mesh = parallelism
+    for name, usual in (("recompute_early", False), ("recompute_all", True)):
+        if getattr(mesh, name) != usual and mesh.recompute != "full":
+            problem = f"is of full recomputation, and recompute is {mesh.recompute}"
+            key, remedy = f"parallelism.{name}", 'write recompute = "full"'
+            yield Fault(key, problem, remedy, involves=("parallelism.recompute",))
     if parallelism.recompute == "selective" and not has_attention(model):
         problem = (
             f"selective recomputation drops attention scores, {model.name} stores none"
@@ -245,6 +257,7 @@ def tensor_faults(
         problem = f"{model.name} has no operator that {tensor} tensor ranks can divide"
         yield Fault(key, problem, "leave tensor out, or write tensor = 1")
         return
+    yield from _grid_faults(parallelism, model)
     counts = divided(model)
     kv_heads = counts.get("kv_heads", tensor)
     if tensor % kv_heads == 0:  # several ranks then hold copies of one
@@ -266,3 +279,17 @@ def tensor_faults(
                 f"tensor = {fitting} would fit",
                 involves=(f"model.{name}", "model.name", "model.family"),
             )
+
+
+def _grid_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
+    """Yield a grid of tensor ranks that is finer than the grid of neurons."""
+    if model.smallest_grid is None:
+        return
+    layer, (height, width) = model.smallest_grid
+    rows, columns = rank_grid(parallelism.tensor)
+    if rows <= height and columns <= width:
+        return
+    problem = f"{parallelism.tensor} tensor ranks are a grid of {rows} x {columns}"
+    problem += f", finer than the {height} x {width} places of {layer} of {model.name}"
+    side = min(height, width, rows)
+    yield Fault("parallelism.tensor", problem, f"tensor = {side * side} would fit")

@@ -113,9 +113,13 @@ def test_without_a_pipeline_batch_is_exact():
 
 
 @pytest.mark.parametrize(
-    "choices", [{"context": 2}, {"data": 2, "expert": 2}, {"data": 2, "zero": 1}]
+    "change",
+    [{"context": 2, "data": 1}, {"expert": 2, "data": 2}, {"zero": 1, "data": 2}],
 )
-def test_neither_tokens_nor_experts_nor_states_are_divided_in_a_batch(choices):
-    divided = spread(experts=EXPERTS, **choices)
-    with pytest.raises(ValueError, match=r"neither tokens, nor experts, nor states"):
+def test_neither_tokens_nor_experts_nor_states_are_divided_in_a_batch(change):
+    world = change.get("context", 1) * change["data"]
+    divided = spread(experts=EXPERTS, data=world).replace(
+        {f"parallelism.{key}": value for key, value in change.items()}
+    )
+    with pytest.raises(ValueError, match="neither tokens, nor experts, nor states"):
         predict_batch(divided, all_splits(divided))

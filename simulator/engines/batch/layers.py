@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from models.model import Layer, Model
 from models.work import Share
 from simulator.engines.batch.splits import Splits, broadcasting, gathered
-from simulator.lowering.formats import element_bytes
+from simulator.lowering.formats import element_bytes, operand_bytes
 from simulator.lowering.kept import kept_bytes
 from simulator.lowering.staged import plan_passes
 from simulator.lowering.stages import layer_parameters
 from simulator.mesh import Degrees
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.price import NOTHING, Price
 from simulator.pricing import Pricer
 from topologies.units import Bytes, Count
@@ -53,9 +54,10 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         tensor=tensor,
         sequence=tensor if plan.parallelism.sequence else 1,
         element=element_bytes(plan.training.precision),
+        operand=operand_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
     )
-    recompute = plan.parallelism.recompute
+    mesh = plan.parallelism
 
     def priced(role: str) -> tuple[Price, Price]:
         forward = backward = NOTHING
@@ -79,11 +81,13 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         for role in roles
     ]
     kept = [
-        sized(lambda layer: kept_bytes(layer, share, recompute), role) for role in roles
+        sized(lambda layer: kept_bytes(layer, share, recompute_of(mesh, layer)), role)
+        for role in roles
     ]
     recomputed = sized(
         lambda layer: (
-            kept_bytes(layer, share, "none") - kept_bytes(layer, share, recompute)
+            kept_bytes(layer, share, "none")
+            - kept_bytes(layer, share, recompute_of(mesh, layer))
         ),
         "block",
     )
