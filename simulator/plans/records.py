@@ -126,6 +126,11 @@ class ModelSection(Section):
         description="Attention kernel: materialized scores, or flash; left out, what"
         " the model was trained with (flash for llama).",
     )
+    dropout: bool | None = Field(
+        default=None,
+        description="Whether blocks drop activations at random; left out, as the"
+        " family was trained (gpt and bert do).",
+    )
     experts: Dimension | None = Field(
         default=None,
         description="Experts of a block, instead of one feed-forward part.",
