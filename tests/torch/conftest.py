@@ -1,5 +1,6 @@
-"""Tests that run ranks for real: left out where torch is missing, one after another."""
+"""Tests that need torch: skipped without it, on one thread, one after another."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,22 @@ from calibration.torch_engine.errors import has_torch
 
 HERE = Path(__file__).parent
 
-# This folder would pass for torch itself in `importorskip`: it has its name.
-collect_ignore_glob = [] if has_torch() else ["test_*.py"]
-
-
-def pytest_report_header():
-    return "" if has_torch() else "torch is not installed: tests/torch is left out"
+# Where torch is missing, Python takes this folder for it, as `tests` is on its path.
+if not has_torch():
+    sys.modules["torch"] = None
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("torch"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    import torch  # noqa: PLC0415 - it may be missing
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
