@@ -15,8 +15,9 @@ vocabulary, fwd.   all-reduce of the output    reduce-scatter of the output
 vocabulary, bwd.   -                           all-gather of the gradient before
 =================  ==========================  ===============================
 
-The vocabulary-parallel loss adds three all-reduces of one fp32 number a token: the
-maximum, the target's logit and the sum of exponentials.
+What torch's DTensor does otherwise is in `dtensor`. The vocabulary-parallel loss adds
+three all-reduces of one fp32 number a token: the maximum, the target's logit and the
+sum of exponentials.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from models.operators import (
 )
 from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
+from simulator.lowering.dtensor import dtensor_backward
 from simulator.lowering.stages import local_parameters
 from simulator.workload import Beside, Item, Message, Pattern, Repeat
 from topologies.units import Bytes
@@ -63,7 +65,12 @@ class Passes:
 
 
 def layer_passes(
-    layer: Layer, share: Share, recompute: Recompute, *, is_overlapped: bool = False
+    layer: Layer,
+    share: Share,
+    recompute: Recompute,
+    *,
+    is_overlapped: bool = False,
+    is_torch: bool = False,
 ) -> Passes:
     """Return the forward and backward items of `layer` on one device.
 
@@ -73,6 +80,7 @@ def layer_passes(
         recompute: which activations the backward computes again.
         is_overlapped: whether column-split layers send beside their gradient
             products, as Megatron-LM does since 2022.
+        is_torch: whether torch's DTensor decides what is sent, and not Megatron-LM.
     """
     forward = tuple(
         item
@@ -84,8 +92,10 @@ def layer_passes(
     inputs: list[Item] = [*before]
     weights: list[Item] = []
     for operator in reversed(layer.operators):
-        backward += _backward(operator, share, is_overlapped=is_overlapped)
         own = _backward_parts(operator, share, is_overlapped=is_overlapped)
+        if is_torch and _is_sequence(share):
+            own = dtensor_backward(operator, share, own)
+        backward += _in_a_row(operator, own, is_overlapped=is_overlapped)
         inputs += own[0]
         weights += own[1]
     return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
@@ -146,9 +156,14 @@ def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
     return items
 
 
-def _backward(operator: Operator, share: Share, *, is_overlapped: bool) -> list[Item]:
+def _in_a_row(
+    operator: Operator,
+    parts: tuple[list[Item], tuple[Work, ...]],
+    *,
+    is_overlapped: bool,
+) -> list[Item]:
     """Return both parts in a row; a sum at the end of the first beside the second."""
-    inputs, weights = _backward_parts(operator, share, is_overlapped=is_overlapped)
+    inputs, weights = parts
     last = inputs[-1] if inputs else None
     if is_overlapped and operator.split is Split.COLUMN and isinstance(last, Message):
         return [*inputs[:-1], Beside(last, weights)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
+from simulator.lowering.buckets import buckets
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
-from simulator.lowering.staged import LoweredStage, copies_tied_table
-from simulator.lowering.stages import layer_parameters
+from simulator.lowering.staged import LoweredStage, copies_tied_table, sends_parts
 from simulator.plan import Plan
 from simulator.workload import Body, Item, Message, Stream
 from topologies.units import Bytes
@@ -126,7 +126,7 @@ def boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
     """Return the activations that a tensor rank hands to the next stage [B]."""
     elements = lowered.stage.layers[-1].output_elements * plan.batch.micro
     size = element_bytes(plan.training.precision) * elements
-    return size / plan.parallelism.tensor
+    return size / plan.parallelism.tensor if sends_parts(plan) else size
 
 
 def _emit_bucketed_backward(
@@ -134,12 +134,9 @@ def _emit_bucketed_backward(
 ) -> None:
     """Emit the last backward in segments, each followed by its bucket's all-reduce.
 
-    A bucket closes with the layer that fills it, as gradients become ready in reverse
-    order; the last one takes what is left. Profiled passes are of one segment.
+    Profiled passes are of one segment.
     """
     plan, lowered = step.plan, step.stages[action.stage]
-    gradient = element_bytes(plan.training.gradient_precision)
-    has_copy = copies_tied_table(plan)
     layers = [
         (passes.backward if action.kind == "B" else passes.backward_weight, layer)
         for (passes, count), (layer, _) in reversed(
@@ -147,32 +144,45 @@ def _emit_bucketed_backward(
         )
         for _ in range(count)
     ]
+    has_copy = copies_tied_table(plan)
+    closed = buckets(plan, [layer for _, layer in layers], has_copy=has_copy)
+    is_profiled = plan.stage_times is not None
     items: list[Item] = []
     if action.kind == "B":
         items += lowered.before_backward
-    filled, number = 0.0, 0
+    ready: list[Bytes] = []
+    number, is_first = 0, True
     ranks = (step.places[action],)
-    for position, (backward, layer) in enumerate(layers):
+    for position, (backward, _) in enumerate(layers):
         items += backward
-        filled += gradient * layer_parameters(
-            layer, plan.parallelism.tensor, is_tied_copy=has_copy
-        )
+        ready += closed[position]
         is_last = position == len(layers) - 1
-        is_profiled = plan.stage_times is not None
-        if (filled < plan.synchronization.bucket or is_profiled) and not is_last:
+        if (not ready or is_profiled) and not is_last:
             continue
         key: Hashable = action if is_last else (action, number)
         body = Body(f"backward of bucket {number}", "backward", tuple(items))
         if is_profiled:
             body = lowered.bodies[action.kind]
-        waits = plan.parallelism.pipeline > 1 and number == 0
+        waits = plan.parallelism.pipeline > 1 and is_first
         waits = waits and not plan.parallelism.sends_overlap
         emitter.emit(key, Draft(str(action), ranks, "compute", body, after, waits))
-        message = Message("gradients", "all-reduce", "data", filled)
-        body = Body(f"gradients of bucket {number}", "message", (message,))
-        name = f"bucket {number} of stage {action.stage}"
-        emitter.emit(
-            ("bucket", action, number), Draft(name, ranks, "data", body, (key,))
-        )
-        items, filled, after = [], 0.0, ()
-        number += 1
+        for size in ready:
+            _emit_bucket(emitter, step, action, number, size, key)
+            number += 1
+        items, ready, after, is_first = [], [], (), False
+
+
+def _emit_bucket(  # noqa: PLR0913, PLR0917 - what one bucket is
+    emitter: Emitter,
+    step: Step,
+    action: Action,
+    number: int,
+    size: Bytes,
+    after: Hashable,
+) -> None:
+    """Emit the sum of one bucket after a part of a backward."""
+    message = Message("gradients", "all-reduce", "data", size)
+    body = Body(f"gradients of bucket {number}", "message", (message,))
+    name = f"bucket {number} of stage {action.stage}"
+    draft = Draft(name, (step.places[action],), "data", body, (after,))
+    emitter.emit(("bucket", action, number), draft)

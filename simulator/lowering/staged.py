@@ -84,6 +84,11 @@ def copies_tied_table(plan: Plan) -> bool:
     return set(placement[0]) != set(placement[-1])
 
 
+def sends_parts(plan: Plan) -> bool:
+    """Return whether a tensor rank sends its part of an activation, or the whole."""
+    return plan.training.framework == "megatron" or plan.parallelism.sequence
+
+
 def _bodies(
     plan: Plan, model: Model, stage: Stage, passes: tuple[tuple[Passes, int], ...]
 ) -> dict[Kind, Body]:
@@ -113,7 +118,13 @@ def _bodies(
 def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
     """Return a layer's items under the plan's recomputation and overlap."""
     mesh = plan.parallelism
-    return layer_passes(layer, share, mesh.recompute, is_overlapped=mesh.overlap_tensor)
+    return layer_passes(
+        layer,
+        share,
+        mesh.recompute,
+        is_overlapped=mesh.overlap_tensor,
+        is_torch=plan.training.framework == "torch",
+    )
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:
@@ -123,8 +134,8 @@ def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]
     arXiv:2104.04473, section 4.1), and the ranks gather the whole in their node.
     Under sequence parallelism they work on parts anyway.
     """
-    tensor = plan.parallelism.tensor
-    if not has_sender or tensor == 1 or plan.parallelism.sequence:
+    is_divided = plan.parallelism.tensor > 1 and not plan.parallelism.sequence
+    if not has_sender or not is_divided or not sends_parts(plan):
         return ()
     block = next(layer for layer in model.layers if layer.role == "block")
     elements = block.output_elements * plan.batch.micro

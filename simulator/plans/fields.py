@@ -34,6 +34,7 @@ Schedule = Literal[
 ]
 Balance = Literal["layers", "time"]
 Recompute = Literal["none", "selective", "full"]
+Framework = Literal["megatron", "torch"]
 Attention = Literal["materialized", "flash"]
 Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]
 Scheme = Literal["all-reduce"]

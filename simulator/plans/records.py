@@ -23,6 +23,7 @@ from simulator.plans.fields import (
     Bound,
     ConvolutionAlgorithm,
     Family,
+    Framework,
     GradientPrecision,
     Optimizer,
     Precision,
@@ -315,6 +316,11 @@ class TrainingSection(Section):
     )
     optimizer: Optimizer = Field(
         default="adam", description="Sets the optimizer state in memory."
+    )
+    framework: Framework = Field(
+        default="megatron",
+        description="Whose rules say what is sent: Megatron-LM's, or torch's own, which"
+        " `simulate run` executes.",
     )
     convolution: ConvolutionAlgorithm = Field(
         default="auto",
