@@ -7,7 +7,8 @@ torch      a bucket closes with the parameter tensor that fills it, counted in t
            has seen one backward)
 =========  ======================================================================
 
-The last bucket takes what is left.
+The last bucket takes what is left; under torch's rules that includes all experts that
+not all replicas hold, which DDP leaves alone.
 
 Limits: a bucket's sum begins when the backward of the layer that fills it has ended,
 though tensors in the middle of a layer may have filled it before.
@@ -18,20 +19,33 @@ names the size, so torch's smaller first bucket, for a size left out, does not o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from models.model import Layer
 from simulator.lowering.formats import element_bytes
-from simulator.lowering.stages import layer_parameters
+from simulator.lowering.stages import expert_parameters, layer_parameters
 from simulator.lowering.tensors import layer_tensors
 from simulator.plan import Plan
-from topologies.units import Bytes
+from topologies.units import Bytes, Count
+
+
+class Bucket(NamedTuple):
+    """Gradients that are summed together, as they are sent.
+
+    Fields:
+        size: of all [B].
+        of_experts: of experts that not all replicas hold [B].
+    """
+
+    size: Bytes
+    of_experts: Bytes
 
 
 def buckets(
     plan: Plan, layers: Sequence[Layer], *, has_copy: bool
-) -> list[tuple[Bytes, ...]]:
-    """Return the buckets that each layer closes, as they are sent [B].
+) -> list[tuple[Bucket, ...]]:
+    """Return the buckets that each layer closes.
 
     Args:
         plan: whose buckets they are.
@@ -39,24 +53,39 @@ def buckets(
         has_copy: whether layers tied to another stage have copies of its table.
     """
     sent = element_bytes(plan.training.gradient_precision)
-    tensor, cap = plan.parallelism.tensor, plan.synchronization.bucket
     is_torch = plan.training.framework == "torch"
     counted = element_bytes(plan.training.precision) if is_torch else sent
-    closed: list[tuple[Bytes, ...]] = []
-    filled = 0.0
+    closed: list[tuple[Bucket, ...]] = []
+    filled, of_experts = 0.0, 0.0
     for layer in layers:
-        parts: Sequence[float] = (
-            layer_tensors(layer, tensor, is_tied_copy=has_copy)
-            if is_torch
-            else (layer_parameters(layer, tensor, is_tied_copy=has_copy),)
-        )
-        own: list[Bytes] = []
-        for part in parts:
+        own: list[Bucket] = []
+        for part, experts in _parts(plan, layer, has_copy=has_copy):
             filled += part
-            if counted * filled >= cap:
-                own.append(sent * filled)
-                filled = 0.0
+            of_experts += experts
+            if counted * filled >= plan.synchronization.bucket:
+                own.append(Bucket(sent * filled, sent * of_experts))
+                filled, of_experts = 0.0, 0.0
         closed.append(tuple(own))
+    if is_torch:
+        mesh = plan.parallelism
+        degrees = mesh.tensor, mesh.expert
+        of_experts = sum(expert_parameters(layer, *degrees) for layer in layers)
+        filled += of_experts
     if filled:
-        closed[-1] = (*closed[-1], sent * filled)
+        closed[-1] = (*closed[-1], Bucket(sent * filled, sent * of_experts))
     return closed
+
+
+def _parts(
+    plan: Plan, layer: Layer, *, has_copy: bool
+) -> Iterator[tuple[Count, Count]]:
+    """Yield what is not torn apart: parameters, and those of experts among them [1]."""
+    mesh = plan.parallelism
+    whole = layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
+    experts = expert_parameters(layer, mesh.tensor, mesh.expert)
+    if plan.training.framework == "megatron":
+        yield whole, experts
+        return
+    degrees = mesh.tensor, mesh.expert
+    for size in layer_tensors(layer, *degrees, is_tied_copy=has_copy):
+        yield size, 0.0
