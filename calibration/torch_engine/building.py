@@ -20,6 +20,7 @@ from calibration.torch_engine.splits.replicas import replicate
 from calibration.torch_engine.task import Assignment
 from models.model import Model
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 
 FORMATS = {
     "fp32": torch.float32,
@@ -114,8 +115,9 @@ def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, int]:
         for parameter, placement in tensor.parts(layers, is_sequence=mesh.sequence):
             divided[names[id(parameter)]] = placement.dim
     for layer in layers:
-        layer.recomputes_core = mesh.recompute == "selective"
-        if mesh.recompute == "full" and layer.layer.role == "block":
+        recompute = recompute_of(mesh, layer.layer)
+        layer.recomputes_core = recompute == "selective"
+        if recompute == "full" and layer.layer.role == "block":
             layer.forward = partial(_again, layer.forward)  # type: ignore[method-assign]
     return divided
 

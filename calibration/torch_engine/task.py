@@ -31,6 +31,7 @@ class Assignment:
         steps: that are timed [1].
         seed: of parameters and data.
         keeps_parameters: whether ranks report what they have learnt.
+        is_looked_at: whether a further step is taken apart.
     """
 
     plan: Plan
@@ -41,6 +42,25 @@ class Assignment:
     steps: int = 5
     seed: int = 0
     keeps_parameters: bool = False
+    is_looked_at: bool = False
+
+
+class Span(NamedTuple):
+    """Something that a rank did.
+
+    Fields:
+        name: such as `addmm`.
+        stream: `compute` or `communication`.
+        begin, end: since the step's start [s].
+    """
+
+    name: str
+    stream: str
+    begin: Seconds
+    end: Seconds
+
+
+Spans = tuple[Span, ...]
 
 
 class Calls(NamedTuple):
@@ -85,8 +105,7 @@ class Report:
         parameters: that it holds [1].
         memory_peak: bytes of live tensors at most, in one step [B].
         times: of the timed steps [s].
-        spans: of the last timed step: name, stream, begin and end since the step's
-            start [s].
+        spans: of one step, which is not timed.
         losses: of every step, mean over the micro-batches; empty where none is known.
         gradient_norm: of the last step, over the whole model [1].
         learnt: parameters after the last step, by their names in the whole model.
@@ -97,7 +116,7 @@ class Report:
     parameters: int
     memory_peak: Bytes
     times: tuple[Seconds, ...]
-    spans: tuple[tuple[str, str, Seconds, Seconds], ...] = ()
+    spans: Spans = ()
     losses: tuple[float, ...] = ()
     gradient_norm: float = 0.0
     learnt: Mapping[str, Any] = field(default_factory=dict)

@@ -16,13 +16,14 @@ from torch.distributed.tensor.parallel import loss_parallel
 from calibration.modules import example_batch
 from calibration.torch_engine.building import FORMATS, build_local, loss_of
 from calibration.torch_engine.groups import ALWAYS, Groups
+from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.splits.ending import gradient_norm, sum_copies
 from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
 from calibration.torch_engine.splits.replicas import average
-from calibration.torch_engine.task import Assignment, Report
+from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.plan import Plan
 
 _RATE = 0.05  # of learning; small, so that a few steps of any small network are stable
@@ -40,8 +41,11 @@ def train(task: Assignment, member: Member) -> Report:
     for number in range(task.warm_up + 1, task.warm_up + 1 + task.steps):
         member.tell(f"step {number}")
         times.append(trainer.timed(number))
+    member.tell("the step looked at")
+    last = task.warm_up + 1 + task.steps
+    spans = looked_at(partial(trainer.step, last)) if task.is_looked_at else ()
     member.tell("the end")
-    return trainer.report(recorded, tuple(times))
+    return trainer.report(recorded, tuple(times), spans)
 
 
 class Trainer:
@@ -87,7 +91,9 @@ class Trainer:
             self.step(number)
         return recorder
 
-    def report(self, recorder: Recorder, times: tuple[float, ...]) -> Report:
+    def report(
+        self, recorder: Recorder, times: tuple[float, ...], spans: Spans
+    ) -> Report:
         """Return what is known at the end."""
         held = sum(each.numel() for each in self.parameters.values())
         return Report(
@@ -96,6 +102,7 @@ class Trainer:
             parameters=held,
             memory_peak=recorder.peak,
             times=times,
+            spans=spans,
             losses=tuple(self.losses),
             gradient_norm=self.norm,
             learnt=self._learnt() if self.task.keeps_parameters else {},
