@@ -17,8 +17,10 @@ from calibration.modules.products import Matrix
 from calibration.torch_engine.groups import Groups
 from calibration.torch_engine.splits import tensor
 from calibration.torch_engine.splits.replicas import replicate
+from calibration.torch_engine.splits.sharded import shard
 from calibration.torch_engine.task import Assignment
 from models.model import Model
+from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
 
@@ -79,20 +81,29 @@ def build_local(task: Assignment, groups: Groups) -> Local:
     plan = task.plan
     mesh = plan.parallelism
     model = plan.build_model()
-    dtype = FORMATS[plan.training.precision]
+    dtype = FORMATS[kept_precision(plan)]
     network = build(model, dtype=dtype, device=task.device, seed=task.seed)
     mine = [n for n, ranks in enumerate(mesh.placement) if groups.pipeline in ranks]
     parts = {number: Part(network, range(*task.layers[number])) for number in mine}
     divided: dict[str, int] = {}
     for part in parts.values():
         divided |= _split(part, plan, groups)
-    is_bucketed = mesh.data * mesh.context > 1 and plan.synchronization.overlap
+    is_sharded = mesh.zero == 3 and mesh.replicas > 1
+    is_bucketed = mesh.replicas > 1 and plan.synchronization.overlap and not is_sharded
     stages = []
     for number, part in parts.items():
         module: nn.Module = part
         has_parameters = any(True for _ in part.parameters())
-        if is_bucketed and has_parameters:
-            wide = FORMATS[plan.training.gradient_precision]
+        wide = FORMATS[plan.training.gradient_precision]
+        if is_sharded and has_parameters:
+            module = shard(
+                part,
+                groups.mesh_of_shards(),
+                is_resharded=mesh.reshard,
+                compute=FORMATS[plan.training.precision],
+                reduced=wide,
+            )
+        elif is_bucketed and has_parameters:
             bucket = plan.synchronization.bucket
             module = replicate(part, groups.group("data"), bucket, wide)
         stages.append(Stage(number, part, module))

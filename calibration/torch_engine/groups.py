@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
@@ -97,6 +98,20 @@ class Groups:
             made = DeviceMesh.from_group(group, self.device, mesh_dim_names=name)
             self._meshes[axis] = made
         return self._meshes[axis]
+
+    def mesh_of_shards(self) -> DeviceMesh:
+        """Return the ranks that divide states, behind those with the same parts."""
+        if "replicate" not in self._groups:
+            return self.mesh("shard")
+        replicate, shard = self.ranks("replicate"), self.ranks("shard")
+        beside = [each - self.rank for each in shard]
+        table = [[copy + step for step in beside] for copy in replicate]
+        return DeviceMesh.from_group(
+            [self.group("replicate"), self.group("shard")],
+            self.device,
+            mesh=torch.tensor(table),
+            mesh_dim_names=("replicate", "shard"),
+        )
 
     def _all(self, axis: Axis) -> Iterator[tuple[int, ...]]:
         """Yield the groups of an axis; all ranks, those outside by themselves."""

@@ -26,8 +26,11 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     for key in ("context", "expert"):
         if getattr(mesh, key) > 1:
             yield Fault(f"parallelism.{key}", f"{key} parallelism {beyond}")
-    if mesh.zero:
-        yield Fault("parallelism.zero", f"dividing states {beyond}", "write zero = 0")
+    if mesh.zero in {1, 2} and mesh.replicas > 1:
+        problem = f"{mesh.zero}: dividing states without parameters {beyond}"
+        yield Fault("parallelism.zero", problem, "write zero = 3 or 0")
+    if mesh.zero == 3 and mesh.pipeline > 1:
+        yield Fault("parallelism.zero", f"dividing a pipeline's parameters {beyond}")
     if any(len(ranks) > 1 for ranks in mesh.placement):
         problem = f"{mesh.schedule} keeps two copies of a stage, which {beyond}"
         yield Fault("parallelism.schedule", problem, "choose another, such as zb-v")

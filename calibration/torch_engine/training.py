@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import loss_parallel
 
 from calibration.modules import example_batch
@@ -19,12 +20,14 @@ from calibration.torch_engine.groups import ALWAYS, Groups
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
-from calibration.torch_engine.splits.ending import gradient_norm, sum_copies
+from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
 from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
 from calibration.torch_engine.splits.replicas import average
 from calibration.torch_engine.task import Assignment, Report, Spans
+from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
+from simulator.workload import Axis
 
 _RATE = 0.05  # of learning; small, so that a few steps of any small network are stable
 
@@ -55,7 +58,8 @@ class Trainer:
         plan = task.plan
         self.task, self.plan, self.member = task, plan, member
         self.groups = Groups(plan.parallelism.degrees, member.rank, task.device)
-        self.groups.make(ALWAYS)
+        divided: tuple[Axis, ...] = ("shard", "replicate")
+        self.groups.make((*ALWAYS, *(divided if self._is_sharded else ())))
         self.local = build_local(task, self.groups)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
@@ -95,7 +99,7 @@ class Trainer:
         self, recorder: Recorder, times: tuple[float, ...], spans: Spans
     ) -> Report:
         """Return what is known at the end."""
-        held = sum(each.numel() for each in self.parameters.values())
+        held = sum(local_of(each).numel() for each in self.parameters.values())
         return Report(
             calls=recorder.calls,
             flop=recorder.flop,
@@ -107,6 +111,12 @@ class Trainer:
             gradient_norm=self.norm,
             learnt=self._learnt() if self.task.keeps_parameters else {},
         )
+
+    @property
+    def _is_sharded(self) -> bool:
+        """Whether replicas divide the parameters."""
+        mesh = self.plan.parallelism
+        return mesh.zero == 3 and mesh.replicas > 1
 
     def _passes(self) -> Callable[[Any, Any], list[torch.Tensor]]:
         """Return what runs the forward and backward passes of a step."""
@@ -127,8 +137,14 @@ class Trainer:
         (stage,) = self.local.stages
         (row,) = self.task.rows
         count = self.plan.num_microbatches
+        rule = sharding_of(self.plan)
         return run_passes(
-            stage.module, row, cut(inputs, count), cut(targets, count), self.loss
+            stage.module,
+            row,
+            cut(inputs, count),
+            cut(targets, count),
+            self.loss,
+            is_reduced_each=rule is not None and rule.is_reduced_each,
         )
 
     def _pipelined(self, inputs: Any, targets: Any) -> list[torch.Tensor]:
@@ -154,16 +170,18 @@ class Trainer:
     def _finish(self) -> None:
         """Sum what other ranks have a part of."""
         plan, mesh = self.plan, self.plan.parallelism
-        if mesh.data * mesh.context > 1 and not plan.synchronization.overlap:
+        is_late = not plan.synchronization.overlap and not self._is_sharded
+        if mesh.replicas > 1 and is_late:
             wide = FORMATS[plan.training.gradient_precision]
             average(self.parameters.values(), self.groups.group("data"), wide)
         if self.local.table is not None:
             sum_copies(self.local.table, self.groups.group("embedding"))
-        is_split = mesh.pipeline * mesh.tensor > 1
-        group = self.groups.group("model") if is_split else None
         if not plan.training.post_validation:
+            axes: list[Axis] = ["shard"] if self._is_sharded else []
+            axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []
+            groups = [self.groups.group(axis) for axis in axes]
             parameters = self.parameters.values()
-            self.norm = gradient_norm(parameters, self._counted, group)
+            self.norm = gradient_norm(parameters, self._counted, groups)
 
     def _mine(self) -> set[int]:
         """Return the parameters that no other rank counts in the norm."""
@@ -181,6 +199,8 @@ class Trainer:
         learnt = {}
         for name, each in self.parameters.items():
             whole = each.detach()
+            if isinstance(whole, DTensor):
+                whole = whole.full_tensor()
             if name in self.local.divided:
                 group = self.groups.group("tensor")
                 parts = [torch.empty_like(whole) for _ in range(group.size())]

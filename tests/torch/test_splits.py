@@ -99,6 +99,34 @@ CASES = {
             "parallelism__pipeline": 2,
         },
     ),
+    "states": (GPT, {"parallelism__zero": 3}),
+    "states of untied tables": (LLAMA, {"parallelism__zero": 3}),
+    "states, gathered once, reduced once": (
+        LLAMA,
+        {
+            "parallelism__zero": 3,
+            "parallelism__reshard": False,
+            "parallelism__reduce_each": False,
+        },
+    ),
+    "states of a perceptron": (MLP, {"parallelism__zero": 3}),
+    "states over half of the replicas": (
+        GPT,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 3,
+            "parallelism__shard": 2,
+        },
+    ),
+    "states x sequence": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 3,
+            "parallelism__tensor": 2,
+            "parallelism__sequence": True,
+        },
+    ),
     "data x tensor x pipeline": (
         GPT,
         {

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.tensor import DTensor
+
+
+def local_of(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what this rank has of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 @torch.no_grad()
@@ -19,21 +25,21 @@ def sum_copies(table: nn.Parameter, group: dist.ProcessGroup) -> None:
 def gradient_norm(
     parameters: Iterable[nn.Parameter],
     counted: set[int],
-    group: dist.ProcessGroup | None,
+    groups: Sequence[dist.ProcessGroup],
 ) -> float:
     """Return the norm of the gradient of the whole model.
 
     Args:
         parameters: of this rank.
         counted: by `id`, those that no other rank of the group counts.
-        group: of ranks that hold one copy of the model; None if this rank does.
+        groups: in turn, of ranks that hold parts of one copy of the model.
     """
     norms = [
-        each.grad.float().square().sum()
+        local_of(each.grad).float().square().sum()
         for each in parameters
         if each.grad is not None and id(each) in counted
     ]
     total = torch.stack(norms).sum() if norms else torch.zeros(())
-    if group is not None:
+    for group in groups:
         dist.all_reduce(total, group=group)
     return float(total.sqrt())

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from simulator.lowering.schedules.actions import Row
@@ -14,8 +15,14 @@ from simulator.lowering.schedules.actions import Row
 Loss = Callable[[Any, Any], Tensor]
 
 
-def run_passes(
-    module: nn.Module, row: Row, inputs: list[Any], targets: list[Any], loss: Loss
+def run_passes(  # noqa: PLR0913 - what a step is made of
+    module: nn.Module,
+    row: Row,
+    inputs: list[Any],
+    targets: list[Any],
+    loss: Loss,
+    *,
+    is_reduced_each: bool = False,
 ) -> list[Tensor]:
     """Run a row of passes; gradients are those of the mean loss.
 
@@ -24,6 +31,7 @@ def run_passes(
         row: its forward and backward passes, in order.
         inputs, targets: by micro-batch.
         loss: of one micro-batch.
+        is_reduced_each: whether ranks that divide gradients sum them in each pass.
     """
     num_microbatches = len(inputs)
     last = [action for action in row if action.kind == "B"][-1]
@@ -37,6 +45,9 @@ def run_passes(
                 waiting[number] = loss(_called(module, inputs[number]), targets[number])
                 losses.append(waiting[number].detach())
             else:
+                if isinstance(module, FSDPModule):
+                    is_reduced = is_synced or is_reduced_each
+                    module.set_requires_gradient_sync(is_reduced)
                 (waiting.pop(number) / num_microbatches).backward()
     return losses
 
