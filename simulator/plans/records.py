@@ -27,6 +27,7 @@ from simulator.plans.fields import (
     DenseScheme,
     DenseUpdates,
     Family,
+    Framework,
     GradientPrecision,
     LayerSplit,
     Optimizer,
@@ -458,6 +459,11 @@ class TrainingSection(Section):
         default=1,
         description="Copies of the logits in fp32 that the loss has at once: 1 where"
         " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them.",
+    )
+    framework: Framework = Field(
+        default="megatron",
+        description="Whose rules say what is sent: Megatron-LM's, or torch's own, which"
+        " `simulate run` executes.",
     )
     convolution: ConvolutionAlgorithm = Field(
         default="auto",
