@@ -105,6 +105,8 @@ class Profile:
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
+        is_blocking: whether the host waits for each kernel before it issues the next
+            (CUDA_LAUNCH_BLOCKING=1).
         overlap_slowdown: κ: while a message of its own is under way, a device's
             kernels run at 1 / (1 + κ) of their rate [1].
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
@@ -134,6 +136,7 @@ class Profile:
     basis: str
     algorithms: tuple[str, ...] = ()
     convolutions: tuple[str, ...] = ()
+    is_blocking: bool = False
     overlap_slowdown: Ratio = 0.0
     allocator_share: Ratio = 0.0
 
@@ -214,8 +217,9 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             links={**other.links, **links},
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
+            is_blocking=table.get("blocking", other.is_blocking),
             **_constants(table.get("constants", {})),  # type: ignore[arg-type]
-            basis=f"{other.basis}; links: {table['basis']}",
+            basis=f"{other.basis}; {name}: {table['basis']}",
         )
     constants = dict.fromkeys(OPTIONAL, 0.0) | _constants(table["constants"])
     error = table["error"]
@@ -229,6 +233,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         basis=str(table["basis"]),
         algorithms=algorithms,
         convolutions=convolutions,
+        is_blocking=table.get("blocking", False),
         **constants,
     )
 

@@ -2,7 +2,7 @@
 
 What tensor ranks send is in `tensor_split`, what experts and attention over several
 devices send, in `experts` and `context`, and what operators that divide the places of
-a grid, in `borders`.
+a grid, in `borders`; what torch's DTensor does otherwise, in `dtensor`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
 from simulator.lowering.borders import border, gradient_border
 from simulator.lowering.context import attention_backward, attention_forward
+from simulator.lowering.dtensor import dtensor_backward
 from simulator.lowering.experts import exchange_backward, exchange_forward, loaded
 from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
 from simulator.lowering.stages import local_parameters
@@ -81,8 +82,10 @@ def layer_passes(
     inputs: list[Item] = [*before]
     weights: list[Item] = []
     for operator, own in reversed(operators):
-        backward += _backward(operator, own, ways)
         parts = _backward_parts(operator, own, ways)
+        if ways.is_torch and is_any_above_one(own.sequence):
+            parts = dtensor_backward(operator, own, parts)
+        backward += _in_a_row(operator, parts, ways)
         inputs += parts[0]
         weights += parts[1]
     return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
@@ -137,9 +140,11 @@ def _forward(operator: Operator, layer: Layer, share: Share, ways: Ways) -> list
     return [received, *items] if received else items
 
 
-def _backward(operator: Operator, share: Share, ways: Ways) -> list[Item]:
+def _in_a_row(
+    operator: Operator, parts: tuple[list[Item], tuple[Work, ...]], ways: Ways
+) -> list[Item]:
     """Return both parts in a row; a sum at the end of the first beside the second."""
-    inputs, weights = _backward_parts(operator, share, ways)
+    inputs, weights = parts
     last = inputs[-1] if inputs else None
     if ways.is_beside and operator.split is Split.COLUMN and isinstance(last, Message):
         return [*inputs[:-1], Beside(last, weights)]

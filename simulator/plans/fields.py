@@ -35,6 +35,7 @@ Schedule = Literal[
 Balance = Literal["layers", "time"]
 ContextMethod = Literal["ring", "all-gather"]
 Recompute = Literal["none", "selective", "operators", "compiled-operators", "full"]
+Framework = Literal["megatron", "torch"]
 LayerSplit = Literal["samples", "neurons"]
 DenseScheme = Literal["all-at-once", "in-turn", "in-slices"]
 DenseUpdates = Literal["once", "each-portion"]

@@ -27,6 +27,7 @@ from simulator.plans.fields import (
     DenseScheme,
     DenseUpdates,
     Family,
+    Framework,
     GradientPrecision,
     LayerSplit,
     Optimizer,
@@ -125,6 +126,11 @@ class ModelSection(Section):
         default=None,
         description="Attention kernel: materialized scores, or flash; left out, what"
         " the model was trained with (flash for llama).",
+    )
+    dropout: bool | None = Field(
+        default=None,
+        description="Whether blocks drop activations at random; left out, as the"
+        " family was trained (gpt and bert do).",
     )
     experts: Dimension | None = Field(
         default=None,
@@ -454,6 +460,11 @@ class TrainingSection(Section):
         description="Copies of the logits in fp32 that the loss has at once: 1 where"
         " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them, 4 as"
         " its loss_parallel does.",
+    )
+    framework: Framework = Field(
+        default="megatron",
+        description="Whose rules say what is sent: Megatron-LM's, or torch's own, which"
+        " `simulate run` executes.",
     )
     convolution: ConvolutionAlgorithm = Field(
         default="auto",
