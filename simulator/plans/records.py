@@ -28,6 +28,7 @@ from simulator.plans.fields import (
     DenseUpdates,
     Family,
     Framework,
+    Gather,
     GradientPrecision,
     LayerSplit,
     Optimizer,
@@ -288,6 +289,12 @@ class ParallelismSection(Section):
         description="Whether zero = 2 and 3 reduce gradients in every micro-batch, or"
         " keep whole ones up to the last; left out, in every one unless there is a"
         " pipeline.",
+    )
+    gather: Gather = Field(
+        default="layer",
+        description="What is gathered, and its gradients reduced, in one message where"
+        " zero = 3: a layer, as FSDP flattens it, or each weight of it by itself, which"
+        " is dropped after every use, that of recomputation included (DeepSpeed).",
     )
     overlap_gather: bool = Field(
         default=False,
