@@ -26,9 +26,13 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     for key in ("context", "expert"):
         if getattr(mesh, key) > 1:
             yield Fault(f"parallelism.{key}", f"{key} parallelism {beyond}")
-    if mesh.zero in {1, 2} and mesh.replicas > 1:
-        problem = f"{mesh.zero}: dividing states without parameters {beyond}"
-        yield Fault("parallelism.zero", problem, "write zero = 3 or 0")
+    if mesh.zero == 2 and mesh.replicas > 1:
+        problem = "2: torch divides gradients only with parameters"
+        remedy = "write zero = 3 and reshard = false"
+        yield Fault("parallelism.zero", problem, remedy)
+    if mesh.zero == 1 and mesh.overlap_gather:
+        problem = "torch's owners broadcast right after the optimizer"
+        yield Fault("parallelism.overlap_gather", problem, "leave it out")
     if mesh.zero == 3 and mesh.pipeline > 1:
         yield Fault("parallelism.zero", f"dividing a pipeline's parameters {beyond}")
     if any(len(ranks) > 1 for ranks in mesh.placement):

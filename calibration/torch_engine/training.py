@@ -21,6 +21,7 @@ from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
+from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
 from calibration.torch_engine.splits.replicas import average
@@ -59,11 +60,12 @@ class Trainer:
         self.task, self.plan, self.member = task, plan, member
         self.groups = Groups(plan.parallelism.degrees, member.rank, task.device)
         divided: tuple[Axis, ...] = ("shard", "replicate")
-        self.groups.make((*ALWAYS, *(divided if self._is_sharded else ())))
+        has_shards = plan.parallelism.zero > 0
+        self.groups.make((*ALWAYS, *(divided if has_shards else ())))
         self.local = build_local(task, self.groups)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
-        self.optimizer = make_optimizer(plan, list(self.parameters.values()))
+        self.optimizer = self._make_optimizer()
         self.losses: list[float] = []
         self.norm = 0.0
         self._counted = self._mine()
@@ -90,7 +92,8 @@ class Trainer:
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""
         recorder = Recorder(self.groups.axes)
-        recorder.hold([list(self.parameters.values()), self.optimizer.state_dict()])
+        kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
+        recorder.hold([list(self.parameters.values()), list(kept.values())])
         with recorder:
             self.step(number)
         return recorder
@@ -111,6 +114,15 @@ class Trainer:
             gradient_norm=self.norm,
             learnt=self._learnt() if self.task.keeps_parameters else {},
         )
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        parameters = list(self.parameters.values())
+        mesh = self.plan.parallelism
+        if mesh.zero == 1 and mesh.shard > 1:
+            kind, settings = optimizer_kind(self.plan)
+            group = self.groups.group("shard")
+            return divide_state(parameters, group, kind, **settings)
+        return make_optimizer(self.plan, parameters)
 
     @property
     def _is_sharded(self) -> bool:
@@ -217,15 +229,24 @@ def _part_of(
     return loss(outputs, targets) / count
 
 
+Kind = tuple[type[torch.optim.Optimizer], dict[str, Any]]
+
+
 def make_optimizer(plan: Plan, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """Return the plan's optimizer."""
+    kind, settings = optimizer_kind(plan)
+    return kind(parameters, **settings)
+
+
+def optimizer_kind(plan: Plan) -> Kind:
+    """Return the class of the plan's optimizer, and its settings."""
     match plan.training.optimizer:
         case "adam":
-            return torch.optim.Adam(parameters, lr=_RATE / 10)
+            return torch.optim.Adam, {"lr": _RATE / 10}
         case "momentum":
-            return torch.optim.SGD(parameters, lr=_RATE, momentum=0.9)
+            return torch.optim.SGD, {"lr": _RATE, "momentum": 0.9}
         case "sgd":
-            return torch.optim.SGD(parameters, lr=_RATE)
+            return torch.optim.SGD, {"lr": _RATE}
 
 
 def cut(values: Any, count: int) -> list[Any]:

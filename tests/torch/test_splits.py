@@ -99,6 +99,15 @@ CASES = {
             "parallelism__pipeline": 2,
         },
     ),
+    "optimizer": (GPT, {"parallelism__zero": 1}),
+    "optimizer x tensor": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 1,
+            "parallelism__tensor": 2,
+        },
+    ),
     "states": (GPT, {"parallelism__zero": 3}),
     "states of untied tables": (LLAMA, {"parallelism__zero": 3}),
     "states, gathered once, reduced once": (
