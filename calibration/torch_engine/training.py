@@ -21,6 +21,7 @@ from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
+from calibration.torch_engine.splits.experts import average_experts
 from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
@@ -61,7 +62,15 @@ class Trainer:
         self.groups = Groups(plan.parallelism.degrees, member.rank, task.device)
         divided: tuple[Axis, ...] = ("shard", "replicate")
         has_shards = plan.parallelism.zero > 0
-        self.groups.make((*ALWAYS, *(divided if has_shards else ())))
+        spread: tuple[Axis, ...] = ("expert", "expert-data")
+        has_experts = plan.parallelism.expert > 1
+        self.groups.make(
+            (
+                *ALWAYS,
+                *(divided if has_shards else ()),
+                *(spread if has_experts else ()),
+            )
+        )
         self.local = build_local(task, self.groups)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
@@ -185,7 +194,15 @@ class Trainer:
         is_late = not plan.synchronization.overlap and not self._is_sharded
         if mesh.replicas > 1 and is_late:
             wide = FORMATS[plan.training.gradient_precision]
-            average(self.parameters.values(), self.groups.group("data"), wide)
+            experts = {id(each) for each in self.local.experts}
+            dense = (
+                each for each in self.parameters.values() if id(each) not in experts
+            )
+            average(dense, self.groups.group("data"), wide)
+        if self.local.experts:
+            has_copies = mesh.replicas > mesh.expert
+            group = self.groups.group("expert-data") if has_copies else None
+            average_experts(self.local.experts, group, mesh.replicas)
         if self.local.table is not None:
             sum_copies(self.local.table, self.groups.group("embedding"))
         if not plan.training.post_validation:
@@ -214,10 +231,11 @@ class Trainer:
             if isinstance(whole, DTensor):
                 whole = whole.full_tensor()
             if name in self.local.divided:
-                group = self.groups.group("tensor")
+                axis, dim = self.local.divided[name]
+                group = self.groups.group(axis)
                 parts = [torch.empty_like(whole) for _ in range(group.size())]
                 dist.all_gather(parts, whole.contiguous(), group=group)
-                whole = torch.cat(parts, self.local.divided[name])
+                whole = torch.cat(parts, dim)
             learnt[name] = whole.float().cpu().numpy()
         return learnt
 

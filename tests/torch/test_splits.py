@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from small_plans import GPT, LLAMA, MLP, Worlds, plan_of  # noqa: E402
+from small_plans import GPT, LLAMA, MIXTURE, MLP, Worlds, plan_of  # noqa: E402
 
 from calibration.torch_engine.reference import deviation  # noqa: E402
 from calibration.torch_engine.task import ledger_of  # noqa: E402
@@ -97,6 +97,24 @@ CASES = {
             "cluster__devices_per_node": 4,
             "parallelism__tensor": 2,
             "parallelism__pipeline": 2,
+        },
+    ),
+    "experts": (MIXTURE, {"parallelism__expert": 2}),
+    "experts, each on two of four ranks": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__expert": 2,
+            "synchronization__bucket": "10 kB",
+        },
+    ),
+    "experts x pipeline": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__expert": 2,
+            "parallelism__pipeline": 2,
+            "synchronization__overlap": False,
         },
     ),
     "optimizer": (GPT, {"parallelism__zero": 1}),
