@@ -16,6 +16,7 @@ from calibration.modules import LayerModule, Network, Part, build, loss
 from calibration.modules.products import Matrix
 from calibration.torch_engine.groups import Groups
 from calibration.torch_engine.splits import tensor
+from calibration.torch_engine.splits.context import divide_tokens, places
 from calibration.torch_engine.splits.experts import spread
 from calibration.torch_engine.splits.replicas import replicate
 from calibration.torch_engine.splits.sharded import shard
@@ -137,12 +138,22 @@ def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, tuple[Axis, int]
         names = {id(each): name for name, each in part.named_parameters()}
         for parameter, placement in tensor.parts(layers, is_sequence=mesh.sequence):
             divided[names[id(parameter)]] = ("tensor", placement.dim)
+    if mesh.context > 1:
+        divide_tokens(layers, groups.group("context"), token_places(plan))
     for layer in layers:
         recompute = recompute_of(mesh, layer.layer)
         layer.recomputes_core = recompute == "selective"
         if recompute == "full" and layer.layer.role == "block":
             layer.forward = partial(_again, layer.forward)  # type: ignore[method-assign]
     return divided
+
+
+def token_places(plan: Plan) -> list[torch.Tensor]:
+    """Return the places of the tokens of every context rank."""
+    model, mesh = plan.build_model(), plan.parallelism
+    is_balanced = mesh.context_balanced and model.attention == "causal"
+    tokens = model.tokens_per_sample
+    return places(tokens, mesh.context, is_balanced=is_balanced)
 
 
 def _again(forward: Any, *inputs: Any) -> Any:

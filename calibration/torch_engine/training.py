@@ -15,7 +15,12 @@ from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import loss_parallel
 
 from calibration.modules import example_batch
-from calibration.torch_engine.building import FORMATS, build_local, loss_of
+from calibration.torch_engine.building import (
+    FORMATS,
+    build_local,
+    loss_of,
+    token_places,
+)
 from calibration.torch_engine.groups import ALWAYS, Groups
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
@@ -186,6 +191,9 @@ class Trainer:
             self.local.model, size, seed=seed, device=self.task.device
         )
         inputs, targets = (cut(each, replicas)[self.groups.data] for each in batch)
+        if self.plan.parallelism.context > 1:
+            own = token_places(self.plan)[self.groups.context]
+            inputs, targets = inputs[:, own], targets[:, own]
         return in_format(inputs, FORMATS[self.plan.training.precision]), targets
 
     def _finish(self) -> None:

@@ -117,6 +117,29 @@ CASES = {
             "synchronization__overlap": False,
         },
     ),
+    "context": (
+        LLAMA,
+        {"parallelism__context": 2, "parallelism__context_method": "all-gather"},
+    ),
+    "context x data x tensor": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 8,
+            "parallelism__context": 2,
+            "parallelism__context_method": "all-gather",
+            "parallelism__tensor": 2,
+        },
+    ),
+    "context of experts in a pipeline": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__context": 2,
+            "parallelism__context_method": "all-gather",
+            "parallelism__expert": 2,
+            "parallelism__pipeline": 2,
+        },
+    ),
     "optimizer": (GPT, {"parallelism__zero": 1}),
     "optimizer x tensor": (
         LLAMA,
