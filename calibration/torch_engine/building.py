@@ -139,7 +139,12 @@ def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, tuple[Axis, int]
         for parameter, placement in tensor.parts(layers, is_sequence=mesh.sequence):
             divided[names[id(parameter)]] = ("tensor", placement.dim)
     if mesh.context > 1:
-        divide_tokens(layers, groups.group("context"), token_places(plan))
+        divide_tokens(
+            layers,
+            groups.group("context"),
+            token_places(plan),
+            is_ring=mesh.context_method == "ring",
+        )
     for layer in layers:
         recompute = recompute_of(mesh, layer.layer)
         layer.recomputes_core = recompute == "selective"

@@ -43,10 +43,6 @@ def _faults(plan: Plan) -> Iterator[Fault]:
 
 def _token_faults(mesh: ParallelismSection) -> Iterator[Fault]:
     """Yield splits of tokens that are not run."""
-    if mesh.context > 1 and mesh.context_method == "ring":
-        problem = f"keys and values around a ring: that {_BEYOND}"
-        remedy = 'write context_method = "all-gather"'
-        yield Fault("parallelism.context_method", problem, remedy)
     if mesh.expert > 1 and mesh.tensor > 1:
         problem = f"experts beside tensor parallelism: that {_BEYOND}"
         yield Fault("parallelism.expert", problem, "write tensor = 1")

@@ -121,6 +121,11 @@ CASES = {
         LLAMA,
         {"parallelism__context": 2, "parallelism__context_method": "all-gather"},
     ),
+    "context around a ring of two": (LLAMA, {"parallelism__context": 2}),
+    "context around a ring of four": (
+        LLAMA,
+        {"cluster__devices_per_node": 4, "parallelism__context": 4},
+    ),
     "context x data x tensor": (
         LLAMA,
         {

@@ -1,12 +1,14 @@
-"""Context parallelism: ranks divide the tokens of a sample, and gather keys and values.
+"""Context parallelism: ranks divide the tokens of a sample.
 
 Where attention is causal, a balanced rank has a piece from either end of the sample.
-Keys and values are gathered for forward and again for backward, as only a rank's own
-are kept in between; their gradients are summed back to where they came from.
+Keys and values go around a ring (`ring`), or are gathered here: for forward, and again
+for backward, as only a rank's own are kept in between. Their gradients are summed back
+to where they came from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,7 @@ from typing_extensions import override
 
 from calibration.modules import LayerModule
 from calibration.modules.attention import Flash, HeadTensors
+from calibration.torch_engine.splits.ring import AroundRing, Ring
 
 
 def places(tokens: int, ranks: int, *, is_balanced: bool) -> list[Tensor]:
@@ -36,7 +39,11 @@ def places(tokens: int, ranks: int, *, is_balanced: bool) -> list[Tensor]:
 
 
 def divide_tokens(
-    layers: list[LayerModule], group: dist.ProcessGroup, order: list[Tensor]
+    layers: list[LayerModule],
+    group: dist.ProcessGroup,
+    order: list[Tensor],
+    *,
+    is_ring: bool,
 ) -> None:
     """Have layers work on this rank's tokens, in place.
 
@@ -44,6 +51,7 @@ def divide_tokens(
         layers: of this rank.
         group: of the ranks that divide the tokens.
         order: places of every rank's tokens.
+        is_ring: whether keys and values go around, or are gathered.
     """
     own = order[group.rank()]
     for layer in layers:
@@ -51,19 +59,35 @@ def divide_tokens(
             if hasattr(module, "positions"):
                 module.positions = own
             if isinstance(module, Flash):
-                keys = torch.cat(order)
-                mask = own[:, None] >= keys[None] if module.operator.is_causal else None
-                module.forward = partial(_attended, module, group, mask)  # type: ignore[method-assign]
+                is_causal = module.operator.is_causal
+                mask = own[:, None] >= torch.cat(order)[None] if is_causal else None
+                way = (
+                    partial(_around, Ring(group, order, is_causal))
+                    if is_ring
+                    else partial(_over_all, group, mask)
+                )
+                module.forward = partial(_attended, module, way)  # type: ignore[method-assign]
 
 
 def _attended(
-    module: Flash, group: dist.ProcessGroup, mask: Tensor | None, heads: HeadTensors
+    module: Flash, way: Callable[[Tensor, Tensor], Tensor], heads: HeadTensors
 ) -> Tensor:
     """Return attention of a rank's queries over the keys of all."""
     queries, keys, values = heads
     operator = module.operator
     copies = operator.heads // (operator.kv_heads or operator.heads)
     own = torch.cat((keys[:, ::copies], values[:, ::copies]), dim=-1)
+    return way(queries, own)
+
+
+def _around(ring: Ring, queries: Tensor, own: Tensor) -> Tensor:
+    context: Tensor = AroundRing.apply(queries, own, ring)
+    return context
+
+
+def _over_all(
+    group: dist.ProcessGroup, mask: Tensor | None, queries: Tensor, own: Tensor
+) -> Tensor:
     context: Tensor = _OverAll.apply(queries, own, group, mask)
     return context
 
