@@ -38,6 +38,8 @@ class Share:
         context: context-parallel degree c, which attention has to know, as its rows
             meet the keys of c devices [1].
         load: rows of the fullest device's experts over the mean [1].
+        sums_within: whether the products that give gradients of weights add them to
+            the sum so far [bool].
     """
 
     samples: float
@@ -48,6 +50,7 @@ class Share:
     expert: float = 1
     context: float = 1
     load: float = 1
+    sums_within: bool = False
 
 
 @dataclass(frozen=True, slots=True)

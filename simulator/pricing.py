@@ -36,7 +36,7 @@ from simulator.workload import (
 )
 from topologies.hardware import Cluster
 from topologies.profile import Profile
-from topologies.units import FlopPerSecond, Seconds
+from topologies.units import FlopPerSecond, Ratio, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,7 @@ class Pricer:
         efficiency = (
             profile.matrix_efficiency if is_matrix else profile.attention_efficiency
         )
+        sustained: Ratio = profile.sustained_efficiency if is_matrix else 1.0
         return starting + matrix_time(
             work.rows,
             work.columns,
@@ -135,6 +136,7 @@ class Pricer:
             num_units=max(device.num_units, 1),
             rate=efficiency * self.peak,
             bandwidth=profile.memory_efficiency * device.memory_bandwidth,
+            sustained_rate=sustained * self.peak,
         )
 
     @property

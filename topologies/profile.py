@@ -8,8 +8,8 @@ it; `calibration` writes it.
 A library has several protocols on one link, each with its own latency and share of
 the bandwidth, and takes the fastest for a message. The table `[links.LINK]` is the
 first of them, and `[links.LINK.PROTOCOL]` another, which is kept as the fit of a link
-called `LINK.PROTOCOL`. A profile that only adds links to another says
-`base = "OTHER"` and has the rest from it.
+called `LINK.PROTOCOL`. A profile that only adds links or a few constants to another
+says `base = "OTHER"` and has the rest from it.
 """
 
 from __future__ import annotations
@@ -79,6 +79,10 @@ class Profile:
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
+        overlap_slowdown: κ: while a message of its own is under way, a device's
+            kernels run at 1 / (1 + κ) of their rate [1].
+        sustained_efficiency: share of peak at which matrix products can go on under
+            the device's power limit, whatever their shape [1].
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
             rows outside the fit, minus one; assumed where nothing was measured [1].
         families: kinds of networks that those quantiles were measured on.
@@ -105,6 +109,8 @@ class Profile:
     basis: str
     algorithms: tuple[str, ...] = ()
     convolutions: tuple[str, ...] = ()
+    overlap_slowdown: Ratio = 0.0
+    sustained_efficiency: Ratio = 1.0
 
 
 UNITS: dict[str, str] = {
@@ -120,8 +126,13 @@ UNITS: dict[str, str] = {
     "host_pass": "s",
     "host_step": "s",
     "device_overhead": "B",
+    "overlap_slowdown": "1",
+    "sustained_efficiency": "1",
 }
 """Unit of every constant in a profile file."""
+
+OPTIONAL: dict[str, float] = {"overlap_slowdown": 0.0, "sustained_efficiency": 1.0}
+"""Constants that a profile may leave out, and what they are then."""
 
 LINK_UNITS: dict[str, str] = {
     "efficiency": "1",
@@ -177,12 +188,10 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             links={**other.links, **links},
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
+            **_constants(table.get("constants", {})),  # type: ignore[arg-type]
             basis=f"{other.basis}; links: {table['basis']}",
         )
-    constants = {
-        key: parse_quantity(str(table["constants"][key]), unit)
-        for key, unit in UNITS.items()
-    }
+    constants = OPTIONAL | _constants(table["constants"])
     error = table["error"]
     return Profile(
         name=name,
@@ -195,6 +204,11 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         convolutions=convolutions,
         **constants,
     )
+
+
+def _constants(table: Mapping[str, Any]) -> dict[str, float]:
+    """Return the constants in a table, in base units."""
+    return {key: parse_quantity(str(text), UNITS[key]) for key, text in table.items()}
 
 
 def _link_fits(table: Mapping[str, Any]) -> Iterator[tuple[str, LinkFit]]:

@@ -23,11 +23,11 @@ maximum, the target's logit and the sum of exponentials.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from models.flash_attention import FlashAttention
-from models.mixture import TokenExchange
+from models.mixture import ExpertLinear, TokenExchange
 from models.model import Layer
 from models.operators import (
     Convolution,
@@ -203,7 +203,7 @@ def _backward_parts(
     gradient = operator.backward_input(share)
     weight = operator.backward_weight(share)
     if operator.parameters:
-        weight = (*weight, accumulation(operator, share))
+        weight = _summed(weight, operator, share)
     if returned := gradient_border(operator, share):
         return [*gradient, returned], weight
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
@@ -229,6 +229,23 @@ def _backward_parts(
 def _together(message: Message, works: tuple[Work, ...], ways: Ways) -> list[Item]:
     """Return a message and kernels that do not need it: beside or after it."""
     return [Beside(message, works)] if ways.is_overlapped else [message, *works]
+
+
+def _summed(
+    weight: tuple[Work, ...], operator: Operator, share: Share
+) -> tuple[Work, ...]:
+    """Return the kernels of a fresh gradient and of adding it to the sum so far.
+
+    Where products add, they read and write the sum and no fresh gradient.
+    """
+    if not share.sums_within or not isinstance(operator, Linear | ExpertLinear):
+        return (*weight, accumulation(operator, share))
+    count = local_parameters(operator, share.tensor, share.expert)
+    more = (2.0 * share.gradient - share.element) * count
+    return tuple(
+        replace(work, size=work.size + more) if work.kind == "matrix" else work
+        for work in weight
+    )
 
 
 def accumulation(operator: Operator, share: Share) -> Work:

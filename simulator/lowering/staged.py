@@ -169,6 +169,7 @@ def make_share(plan: Plan) -> Share:
         expert=mesh.expert,
         context=mesh.context,
         load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
+        sums_within=plan.training.fused_accumulation,
     )
 
 

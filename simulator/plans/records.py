@@ -418,6 +418,11 @@ class TrainingSection(Section):
         " be done; auto takes the fastest for each layer and direction among those that"
         " the device's profile offers.",
     )
+    fused_accumulation: bool = Field(
+        default=False,
+        description="Whether the products that give gradients of weights add them to"
+        " the sum so far (Megatron-LM's gradient accumulation fusion).",
+    )
     post_validation: bool = Field(
         default=False,
         description="Whether each pipeline rank steps before all have agreed on the"

@@ -27,6 +27,7 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "nccl-allreduce-a100": (22, 0.07, 0.04),
     "nccl-tests": (64, 0.075, 0.035),
     "tc-shaped-sync": (38, 0.09, 0.025),
+    "simumax-b200": (12, 0.06, 0.055),
 }
 COLLECTIVES = {  # messages of 1 MB and more, outside the fit: median and p90 of |error|
     "deepbench-allreduce": (0.035, 0.105),
