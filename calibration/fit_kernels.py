@@ -8,6 +8,9 @@ on log(predicted ÷ measured) over every n-th row of a kind, as in `calibration.
 other rows are reported apart. The values go to `[constants]` of the profile's file in
 `calibration/fits/links` by hand, where a test compares them.
 
+Kernels within a step take longer than by themselves; by how much, one number, is fitted
+on the steps that a file names under `[steps]`.
+
 Limits: a call from Python takes longer than a short kernel, so that rows below the
 shortest time are neither fitted nor reported.
 """
@@ -26,6 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from calibration.files import read_score_files
+from calibration.fit_rows import lowered_rows
 from calibration.statistics import Errors, summarize
 from models.flash_attention import FlashAttention
 from models.work import Share, Work, matrix_work
@@ -34,7 +39,7 @@ from simulator.pricing import Pricer
 from topologies.catalogue import device, link
 from topologies.hardware import Cluster
 from topologies.profile import Profile, load_profile
-from topologies.units import Flop, Seconds, parse_quantity
+from topologies.units import Flop, Ratio, Seconds, parse_quantity
 
 FOLDER = Path(__file__).parent / "fits" / "kernels"
 PUBLISHED = Path(__file__).parent / "published"
@@ -87,7 +92,7 @@ class KernelProblem:
     def times(self, kernels: Sequence[Timed], values: Mapping[str, float]) -> Numbers:
         """Return the predicted times of kernels under these constants [s]."""
         profile = replace(self.profile, **values)  # type: ignore[arg-type]  # floats
-        pricer = _pricer(self.table, profile)
+        pricer = _pricer(self.table, replace(profile, in_step=1.0))
         return np.array([float(pricer.kernel_time(each.work)) for each in kernels])
 
     def fit(self, kind: str) -> dict[str, float]:
@@ -136,7 +141,34 @@ def fit_all(problem: KernelProblem) -> dict[str, float]:
     values: dict[str, float] = {}
     for kind in kinds:
         values |= problem.fit(kind)
+    if "steps" in problem.table:
+        values["in_step"] = fit_steps(problem, values)
     return values
+
+
+def fit_steps(problem: KernelProblem, values: Mapping[str, float]) -> Ratio:
+    """Return how much longer kernels take within steps than by themselves.
+
+    The one constant of a platform that only steps show; least squares over the rows
+    of the score files that are marked as fitted on and were run on the device.
+
+    Args:
+        problem: whose table names the files.
+        values: constants that single kernels gave.
+    """
+    asked = problem.table["steps"]
+    profile = replace(problem.profile, **values)  # type: ignore[arg-type]  # floats
+    files = read_score_files([PUBLISHED / f"{name}.toml" for name in asked["on"]])
+    rows = lowered_rows(files, profile)
+    chosen = np.ones(len(rows.ids), dtype=bool)
+
+    def residuals(logs: Numbers) -> Numbers:
+        tried = replace(profile, in_step=float(np.exp(logs[0])))
+        times = rows.step_times(tried, 1, chosen)[:, 0]
+        return np.asarray(np.log(times / rows.measured))
+
+    found = least_squares(residuals, [0.0], loss="soft_l1", f_scale=_LOSS_SCALE)
+    return float(np.exp(found.x[0]))
 
 
 def _kernels(
@@ -168,6 +200,8 @@ def _product(row: Mapping[str, str]) -> tuple[Work, Flop]:
         batch=batch,
         element=_ELEMENT,
     )
+    if row["kind"] == "grouped":
+        work = replace(work, kind="grouped")
     more = _SUM_BYTES[row["sum"]] * batch * rows * columns
     return replace(work, size=work.size + more), work.flop
 

@@ -17,7 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WorkKind = Literal["matrix", "local", "attention", "memory", "scores", "loss"]
+WorkKind = Literal[
+    "matrix", "grouped", "local", "attention", "memory", "scores", "loss"
+]
 Direction = Literal["forward", "input", "weight"]
 
 
@@ -32,6 +34,8 @@ class Share:
         sequence: degree that divides the operators outside those matrices;
             t under sequence parallelism, else 1 [1].
         element: bytes of one activation or weight in compute [B].
+        operand: bytes of one number that enters a product with weights, to which it is
+            cast just before; None where nothing is cast [B].
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
@@ -51,6 +55,7 @@ class Share:
     context: float = 1
     load: float = 1
     sums_within: bool = False
+    operand: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ class Work:
 
     Fields:
         name: what a trace shows, such as `fc1 forward`.
-        kind: `matrix` for products and convolutions, `local` for products of small
+        kind: `matrix` for products and convolutions, `grouped` for the many small
+            products of experts in one kernel, `local` for products of small
             matrices by a kernel written for them, `attention` for both products of
             attention in one kernel. The others are limited by memory
             and differ in how well they use it: `memory`, streaming kernels;
@@ -97,6 +103,7 @@ class Work:
             (rows x inner) @ (inner x columns); zero for `memory` [1].
         launches: device kernels that the framework starts for it [1].
         filtering: of a convolution, which has other algorithms than that product.
+        is_narrow: whether operands were cast to a format with a rate of its own.
     """
 
     name: str
@@ -109,6 +116,7 @@ class Work:
     batch: float = 0
     launches: float = 1
     filtering: Filtering | None = None
+    is_narrow: bool = False
 
 
 def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
@@ -119,6 +127,7 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
     inner: float,
     batch: float,
     element: float,
+    operand: float | None = None,
 ) -> Work:
     """Return the work of `batch` products (rows x inner) @ (inner x columns).
 
@@ -132,7 +141,14 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
         inner: k, the dimension summed over [1].
         batch: independent products [1].
         element: bytes of one number [B].
+        operand: bytes of one number of both factors, if they were cast [B].
     """
+    if operand is not None:
+        factors = rows * inner + inner * columns
+        size = batch * (operand * factors + element * rows * columns)
+        flop = 2.0 * batch * rows * columns * inner
+        dims = (rows, columns, inner, batch)
+        return Work(name, "matrix", flop, size, *dims, is_narrow=True)
     size = element * batch * (rows * inner + inner * columns + rows * columns)
     flop = 2.0 * batch * rows * columns * inner
     return Work(name, "matrix", flop, size, rows, columns, inner, batch)

@@ -16,7 +16,12 @@ from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
 from simulator.convolutions.choice import fastest_time as fastest_convolution_time
 from simulator.convolutions.ways import Rates
-from simulator.costs.compute import matrix_time, memory_time, roofline_time
+from simulator.costs.compute import (
+    grouped_time,
+    matrix_time,
+    memory_time,
+    roofline_time,
+)
 from simulator.costs.elementwise import minimum, where
 from simulator.costs.messages import exchange_time, transfer_time
 from simulator.exchange import exchange_group
@@ -24,6 +29,7 @@ from simulator.mesh import Degrees
 from simulator.neighbours import busiest
 from simulator.placement import Group, adapter_rate, group, ranks_per_node
 from simulator.price import NOTHING, Price, kernel, message
+from simulator.servers import Servers
 from simulator.workload import (
     Beside,
     Body,
@@ -47,8 +53,12 @@ class Pricer:
         cluster: devices, links and how many.
         profile: fitted constants of the device and its links.
         peak: dense rate of the plan's number format [FLOP/s].
+        narrow_peak: that of products whose factors are cast to a narrower one
+            [FLOP/s].
         degrees: ranks of each mesh axis.
         algorithm: of the all-reduce between replicas, or `auto`.
+        servers: of parameters, if there are any.
+        pace: times of kernels over what the formulas say, from a measured step [1].
     """
 
     cluster: Cluster
@@ -56,6 +66,9 @@ class Pricer:
     peak: FlopPerSecond
     degrees: Degrees
     algorithm: str
+    narrow_peak: FlopPerSecond = 0.0
+    servers: Servers | None = None
+    pace: Ratio = 1.0
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -77,7 +90,8 @@ class Pricer:
             return self._once(item.items, item.phase or phase).repeat(item.count)
         if isinstance(item, Beside):
             works = self.items(item.works, phase)
-            return self.item(item.message, phase).beside(works)
+            sent = self.item(item.message, phase)
+            return sent.beside(works, self.profile.overlap_slowdown)
         if isinstance(item, Message):
             return message(self.message_time(item), self.message_host_time(item))
         if isinstance(item, HostTask):
@@ -101,6 +115,10 @@ class Pricer:
 
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel, or of the several that `work` names."""
+        return self.pace * self.profile.in_step * self.formula_time(work)
+
+    def formula_time(self, work: Work) -> Seconds:
+        """Return the same at the pace of the formulas, of a kernel by itself."""
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
         if work.kind == "local":
@@ -110,7 +128,7 @@ class Pricer:
                 rate=profile.matrix_efficiency * self.peak,
                 bandwidth=profile.memory_efficiency * device.memory_bandwidth,
             )
-        if work.kind not in {"matrix", "attention"}:
+        if work.kind not in {"matrix", "grouped", "attention"}:
             efficiency = {
                 "memory": profile.memory_efficiency,
                 "scores": profile.scores_efficiency,
@@ -122,21 +140,26 @@ class Pricer:
         if work.filtering:
             offered = profile.convolutions
             return fastest_convolution_time(work, self.convolution_rates, offered)
-        is_matrix = work.kind == "matrix"
-        efficiency = (
-            profile.matrix_efficiency if is_matrix else profile.attention_efficiency
-        )
-        sustained: Ratio = profile.sustained_efficiency if is_matrix else 1.0
-        return starting + matrix_time(
+        bandwidth = profile.memory_efficiency * device.memory_bandwidth
+        is_attention = work.kind == "attention"
+        peak = self.narrow_peak if work.is_narrow else self.peak
+        formula = grouped_time if work.kind == "grouped" else matrix_time
+        return starting + formula(
             work.rows,
             work.columns,
             work.inner,
             work.batch,
             size=work.size,
             num_units=max(device.num_units, 1),
-            rate=efficiency * self.peak,
-            bandwidth=profile.memory_efficiency * device.memory_bandwidth,
-            sustained_rate=sustained * self.peak,
+            rate=peak
+            * (
+                profile.attention_efficiency
+                if is_attention
+                else profile.matrix_efficiency
+            ),
+            bandwidth=bandwidth,
+            sustained_rate=peak
+            * (1.0 if is_attention else profile.sustained_efficiency),
         )
 
     @property
@@ -176,6 +199,8 @@ class Pricer:
         """Return the time of a message on idle links; a group of one takes none."""
         if item.time is not None:
             return item.time
+        if item.pattern in {"push", "pull"}:
+            return self._served_time(item)
         ring = self.group(item)
         if item.sends:
             return where(ring.num_ranks > 1, self._exchange_time(item, ring), 0.0)
@@ -185,6 +210,11 @@ class Pricer:
             case pattern:
                 time = fastest_time(pattern, item.size, ring, self.allowed(item))
         return where(ring.num_ranks > 1, time, 0.0)
+
+    def _served_time(self, item: Message) -> Seconds:
+        """Return the time of a push to the plan's servers, or of a pull."""
+        assert self.servers is not None
+        return self.servers.time(item.pattern, item.size)
 
     def _exchange_time(self, item: Message, group: Group) -> Seconds:
         """Return the time of an exchange between neighbours."""
@@ -222,6 +252,8 @@ class Pricer:
 
     def choice(self, item: Message) -> Choice:
         """Return how a collective of one plan is run on idle links."""
+        if item.pattern in {"push", "pull"}:
+            return Choice("sharded", "simple", self._served_time(item), 1)
         return choose(item.pattern, item.size, self.group(item), self.allowed(item))  # type: ignore[arg-type]  # no send
 
     def group(self, item: Message) -> Group:

@@ -21,7 +21,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from topologies.units import Bytes, Count, Ratio, Seconds, parse_quantity
+from topologies.units import (
+    Bytes,
+    BytesPerSecond,
+    Count,
+    Ratio,
+    Seconds,
+    parse_quantity,
+)
 
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -60,6 +67,23 @@ class LinkFit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostFit:
+    """What a node's host does with gradients and parameters of its devices.
+
+    Fields:
+        device: rate of copies between one device and the host [B/s].
+        root: the same of all devices under one root of the host [B/s].
+        per_root: devices under a root, which are taken root by root [1].
+        sum: bytes that the host's processors read and write when they add [B/s].
+    """
+
+    device: BytesPerSecond
+    root: BytesPerSecond
+    per_root: Count
+    sum: BytesPerSecond
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Constants that price kernels and messages.
 
@@ -76,6 +100,7 @@ class Profile:
         host_pass: host time per forward of a micro-batch beside its kernels [s].
         host_step: host time per step beside micro-batches [s].
         device_overhead: memory that context and libraries hold [B].
+        host: of a node, as it serves parameters.
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
@@ -83,6 +108,8 @@ class Profile:
             kernels run at 1 / (1 + κ) of their rate [1].
         sustained_efficiency: share of peak at which matrix products can go on under
             the device's power limit, whatever their shape [1].
+        in_step: time of a kernel within a training step over that of the same kernel
+            repeated by itself: caches are cold, and the device is warm [1].
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
             rows outside the fit, minus one; assumed where nothing was measured [1].
         families: kinds of networks that those quantiles were measured on.
@@ -102,6 +129,7 @@ class Profile:
     host_pass: Seconds
     host_step: Seconds
     device_overhead: Bytes
+    host: HostFit
     links: Mapping[str, LinkFit]
     error_low: float
     error_high: float
@@ -111,6 +139,7 @@ class Profile:
     convolutions: tuple[str, ...] = ()
     overlap_slowdown: Ratio = 0.0
     sustained_efficiency: Ratio = 1.0
+    in_step: Ratio = 1.0
 
 
 UNITS: dict[str, str] = {
@@ -128,10 +157,15 @@ UNITS: dict[str, str] = {
     "device_overhead": "B",
     "overlap_slowdown": "1",
     "sustained_efficiency": "1",
+    "in_step": "1",
 }
 """Unit of every constant in a profile file."""
 
-OPTIONAL: dict[str, float] = {"overlap_slowdown": 0.0, "sustained_efficiency": 1.0}
+OPTIONAL: dict[str, float] = {
+    "overlap_slowdown": 0.0,
+    "sustained_efficiency": 1.0,
+    "in_step": 1.0,
+}
 """Constants that a profile may leave out, and what they are then."""
 
 LINK_UNITS: dict[str, str] = {
@@ -185,6 +219,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         return replace(
             other,
             name=name,
+            host=_host_fit(table["host"]) if "host" in table else other.host,
             links={**other.links, **links},
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
@@ -195,6 +230,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
     error = table["error"]
     return Profile(
         name=name,
+        host=_host_fit(table["host"]) if "host" in table else general_host(),
         links=links,
         error_low=float(error["low"]),
         error_high=float(error["high"]),
@@ -209,6 +245,19 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
 def _constants(table: Mapping[str, Any]) -> dict[str, float]:
     """Return the constants in a table, in base units."""
     return {key: parse_quantity(str(text), UNITS[key]) for key, text in table.items()}
+
+
+def general_host() -> HostFit:
+    """Return what hosts do where no profile says it."""
+    return load_profile("generic").host
+
+
+def _host_fit(values: Mapping[str, Any]) -> HostFit:
+    device, root, summed = (
+        parse_quantity(str(values[key]), "B/s") for key in ("device", "root", "sum")
+    )
+    per_root = float(values["per_root"])
+    return HostFit(device=device, root=root, per_root=per_root, sum=summed)
 
 
 def _link_fits(table: Mapping[str, Any]) -> Iterator[tuple[str, LinkFit]]:

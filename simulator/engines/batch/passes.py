@@ -7,7 +7,7 @@ from typing import cast
 from simulator.costs.elementwise import floor, maximum, minimum, where
 from simulator.engines.batch.context import Context
 from simulator.lowering.formats import element_bytes
-from simulator.lowering.passes import gather_received
+from simulator.lowering.tensor_split import gather_received
 from simulator.price import NOTHING, Price
 from simulator.workload import HostTask, Message
 from topologies.units import Bytes, Count, Seconds
