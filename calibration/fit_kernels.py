@@ -8,8 +8,8 @@ on log(predicted ÷ measured) over every n-th row of a kind, as in `calibration.
 other rows are reported apart. The values go to `[constants]` of the profile's file in
 `calibration/fits/links` by hand, where a test compares them.
 
-Kernels within a step take longer than by themselves; by how much, one number, is fitted
-on the steps that a file names under `[steps]`.
+What single kernels do not show, such as how much longer they take within a step, is
+fitted on the steps that a file names under `[steps]`, with the others as they are.
 
 Limits: a call from Python takes longer than a short kernel, so that rows below the
 shortest time are neither fitted nor reported.
@@ -44,6 +44,7 @@ from topologies.units import Flop, Ratio, Seconds, parse_quantity
 FOLDER = Path(__file__).parent / "fits" / "kernels"
 PUBLISHED = Path(__file__).parent / "published"
 _LOSS_SCALE = 0.02  # residuals beyond count linearly
+_STEP = 1e-3  # relative, since the longest path has kinks
 _ELEMENT = 2.0
 _SUM_BYTES = {"": 0.0, "bf16": 2.0, "fp32": 6.0}
 """More than a fresh 16-bit output, by the format of a sum read and written [B]."""
@@ -130,51 +131,55 @@ class KernelProblem:
 def read_kernels(name: str) -> KernelProblem:
     """Return the fit that `calibration/fits/kernels/NAME.toml` asks for."""
     table = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
-    shortest = parse_quantity(table["shortest"], "s")
-    kernels = tuple(_kernels(table, PUBLISHED / table["table"], shortest))
+    kernels = tuple(_kernels(table)) if "table" in table else ()
     return KernelProblem(table, load_profile(table["profile"]), kernels)
 
 
 def fit_all(problem: KernelProblem) -> dict[str, float]:
     """Return all constants of a problem, each kind of kernels by itself."""
-    kinds = dict.fromkeys(given["on"] for given in problem.table["fitted"].values())
+    kinds = dict.fromkeys(
+        given["on"] for given in problem.table.get("fitted", {}).values()
+    )
     values: dict[str, float] = {}
     for kind in kinds:
         values |= problem.fit(kind)
     if "steps" in problem.table:
-        values["in_step"] = fit_steps(problem, values)
+        values |= fit_steps(problem, values)
     return values
 
 
-def fit_steps(problem: KernelProblem, values: Mapping[str, float]) -> Ratio:
-    """Return how much longer kernels take within steps than by themselves.
+def fit_steps(problem: KernelProblem, values: Mapping[str, float]) -> dict[str, float]:
+    """Return the constants of a platform that only steps show.
 
-    The one constant of a platform that only steps show; least squares over the rows
-    of the score files that are marked as fitted on and were run on the device.
+    Least squares over the rows of the score files that are marked as fitted on.
 
     Args:
-        problem: whose table names the files.
+        problem: whose table names the files, the constants and their first guesses.
         values: constants that single kernels gave.
     """
     asked = problem.table["steps"]
+    names = list(asked["constants"])
     profile = replace(problem.profile, **values)  # type: ignore[arg-type]  # floats
     files = read_score_files([PUBLISHED / f"{name}.toml" for name in asked["on"]])
     rows = lowered_rows(files, profile)
     chosen = np.ones(len(rows.ids), dtype=bool)
 
     def residuals(logs: Numbers) -> Numbers:
-        tried = replace(profile, in_step=float(np.exp(logs[0])))
-        times = rows.step_times(tried, 1, chosen)[:, 0]
+        tried = dict(zip(names, map(float, np.exp(logs)), strict=True))
+        times = rows.step_times(replace(profile, **tried), 1, chosen)[:, 0]  # type: ignore[arg-type]  # floats
         return np.asarray(np.log(times / rows.measured))
 
-    found = least_squares(residuals, [0.0], loss="soft_l1", f_scale=_LOSS_SCALE)
-    return float(np.exp(found.x[0]))
+    start = np.log([float(asked["constants"][name]) for name in names])
+    found = least_squares(
+        residuals, start, loss="soft_l1", f_scale=_LOSS_SCALE, diff_step=_STEP
+    )
+    return dict(zip(names, map(float, np.exp(found.x)), strict=True))
 
 
-def _kernels(
-    table: Mapping[str, Any], path: Path, shortest: Seconds
-) -> Iterator[Timed]:
-    lines = path.read_text("utf-8").splitlines()
+def _kernels(table: Mapping[str, Any]) -> Iterator[Timed]:
+    """Yield the kernels of a problem's table that are not too short."""
+    shortest = parse_quantity(table["shortest"], "s")
+    lines = (PUBLISHED / table["table"]).read_text("utf-8").splitlines()
     fitted = {given["on"] for given in table["fitted"].values()}
     seen: dict[str, int] = {}
     for row in csv.DictReader(line for line in lines if not line.startswith("#")):
@@ -244,7 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problem = read_kernels(name)
     values = fit_all(problem)
     lines = [f'{constant} = "{value:.4f}"' for constant, value in values.items()]
-    for (kind, is_fit), errors in problem.errors(values).items():
+    errors_of = problem.errors(values) if problem.kernels else {}
+    for (kind, is_fit), errors in errors_of.items():
         lines.append(
             f"{kind}, {'fitted on' if is_fit else 'outside the fit'}: {errors.rows}"
             f" rows, MAPE {errors.mape:.1%}, bias {errors.bias:+.1%}"

@@ -171,6 +171,7 @@ def make_share(plan: Plan) -> Share:
         sequence=mesh.tensor if mesh.sequence else 1,
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
+        casts_apart=plan.model.kernels != "engine",
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,

@@ -28,6 +28,7 @@ from simulator.plans.fields import (
     DenseUpdates,
     Family,
     GradientPrecision,
+    Kernels,
     LayerSplit,
     Optimizer,
     Precision,
@@ -125,6 +126,17 @@ class ModelSection(Section):
         default=None,
         description="Attention kernel: materialized scores, or flash; left out, what"
         " the model was trained with (flash for llama).",
+    )
+    kernels: Kernels | None = Field(
+        default=None,
+        description="Whose kernels do what is between products: a training library's;"
+        " one an operation, as PyTorch has them (eager); joined by torch.compile"
+        " (compiled); or Transformer Engine's (engine). Left out, a library's.",
+    )
+    dropout: bool | None = Field(
+        default=None,
+        description="Whether a transformer drops activations; left out, gpt and bert"
+        " do.",
     )
     experts: Dimension | None = Field(
         default=None,
