@@ -9,7 +9,7 @@ from os import PathLike
 from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, job_graph, prepare
-from simulator.memory import memory
+from simulator.memory import peak
 from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
 from simulator.result import ENGINES, Engine, Result
@@ -54,7 +54,7 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
         plan = Plan.load(plan)
     job = prepare(plan, is_folded=is_folded, profile=profile, seed=seed)
     spans = run(job, engine, is_expanded=is_expanded)
-    parts, fullest = memory(job)
+    parts, fullest, when = peak(job)
     fits = parts.total <= job.cluster.device.memory
     step_time = spans.step_time
     samples = plan.batch.global_
@@ -70,6 +70,7 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
         memory_peak_bytes=parts.total,
         memory=parts,
         memory_rank=fullest,
+        memory_when=when,
         breakdown=breakdown(spans),
         ledger=ledger(job.workload, plan.parallelism.degrees),
         interval_s=interval(job, step_time),

@@ -27,6 +27,7 @@ from simulator.lowering.borders import border, gradient_border
 from simulator.lowering.context import attention_backward, attention_forward
 from simulator.lowering.dtensor import dtensor_backward
 from simulator.lowering.experts import exchange_backward, exchange_forward, loaded
+from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
 from simulator.lowering.stages import local_parameters
 from simulator.lowering.tensor_split import (
     is_split,
@@ -36,7 +37,7 @@ from simulator.lowering.tensor_split import (
 from simulator.lowering.ways import PLAIN, Ways
 from simulator.workload import Beside, Item, Message, Repeat
 
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal["none", "selective", "operators", "compiled-operators", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,32 @@ def _repeated(
         return ()
     if recompute == "full":
         return (Repeat(forward, 1, "forward"),)
+    if recompute in BY_OPERATORS:
+        items = tuple(
+            item
+            for operator, own in repeated_operators(layer, share)
+            for item in _again(operator, own)
+        )
+        return (Repeat(items, 1, "forward"),)
     core = (op for op in layer.operators if op.is_core_attention)
     repeated = tuple(work for op in core for work in op.forward(share))
     return (Repeat(repeated, 1, "forward"),)
+
+
+def _again(operator: Operator, share: Share) -> list[Item]:
+    """Return what computes an operator again.
+
+    What was gathered is gathered for the backward in any case, and what was scattered
+    is kept; sums are repeated.
+    """
+    items: list[Item] = [*operator.forward(share)]
+    is_summed = operator.split is Split.ROW and not is_any_above_one(share.sequence)
+    if isinstance(operator, Linear) and is_summed and is_any_above_one(share.tensor):
+        columns = operator.rows * operator.columns
+        size = share.element * share.samples * columns
+        name = f"{operator.name} all-reduce"
+        items.append(Message(name, "all-reduce", "tensor", size))
+    return items
 
 
 def _forward(operator: Operator, layer: Layer, share: Share, ways: Ways) -> list[Item]:
