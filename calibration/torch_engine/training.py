@@ -269,10 +269,14 @@ def optimizer_kind(plan: Plan) -> Kind:
     match plan.training.optimizer:
         case "adam":
             return torch.optim.Adam, {"lr": _RATE / 10}
+        case "adagrad":
+            return torch.optim.Adagrad, {"lr": _RATE / 10}
         case "momentum":
             return torch.optim.SGD, {"lr": _RATE, "momentum": 0.9}
         case "sgd":
             return torch.optim.SGD, {"lr": _RATE}
+        case "lbfgs":
+            raise AssertionError("refused before")
 
 
 def cut(values: Any, count: int) -> list[Any]:
