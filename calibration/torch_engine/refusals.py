@@ -37,6 +37,8 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         yield Fault("synchronization.overlap", problem, remedy)
     if any(choice.split == "neurons" for choice in mesh.layers):
         yield Fault("parallelism.layers", f"splitting by neurons {_BEYOND}")
+    if plan.training.optimizer == "lbfgs":
+        yield Fault("training.optimizer", f"L-BFGS {_BEYOND}", "choose another")
     if plan.stage_times is not None:
         yield Fault("stage_times", "times of passes are stated, not run", "remove them")
 

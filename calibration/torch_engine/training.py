@@ -21,7 +21,6 @@ from calibration.torch_engine.building import (
     loss_of,
     token_places,
 )
-from calibration.torch_engine.errors import RunError
 from calibration.torch_engine.groups import ALWAYS, Groups
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
@@ -270,14 +269,14 @@ def optimizer_kind(plan: Plan) -> Kind:
     match plan.training.optimizer:
         case "adam":
             return torch.optim.Adam, {"lr": _RATE / 10}
+        case "adagrad":
+            return torch.optim.Adagrad, {"lr": _RATE / 10}
         case "momentum":
             return torch.optim.SGD, {"lr": _RATE, "momentum": 0.9}
         case "sgd":
             return torch.optim.SGD, {"lr": _RATE}
-        case "adagrad":
-            return torch.optim.Adagrad, {"lr": _RATE}
         case "lbfgs":
-            raise RunError("training.optimizer: lbfgs is predicted, but not run")
+            raise AssertionError("refused before")
 
 
 def cut(values: Any, count: int) -> list[Any]:
