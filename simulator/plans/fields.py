@@ -49,6 +49,8 @@ Algorithm = Literal[
     "hierarchical",
     "torus-2d",
     "in-network",
+    "parameter-server",
+    "sharded-servers",
 ]
 Comparison = Literal["<", "<=", ">", ">="]
 

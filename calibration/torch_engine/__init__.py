@@ -1,0 +1,1 @@
+"""The torch engine: a plan carried out for real on `torch.distributed`."""
