@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.choice import serves
 from simulator.cli import main
 from simulator.collectives.table import TABLE
 from simulator.errors import Infeasible, PlanError
