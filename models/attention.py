@@ -7,6 +7,7 @@ as without a fused kernel; a bias is added, and its gradient summed, for nothing
 from __future__ import annotations
 
 from models.flash_attention import FlashAttention
+from models.functions import HeadGains, HeadNorm, Heads, JoinedHeads
 from models.operators import BatchedProduct, Elementwise, Linear, Operator, Split
 from models.softmax import MaskedSoftmax
 from models.transformer_elements import dropout, norm_of
@@ -44,6 +45,7 @@ def project(shape: TransformerShape, width: int) -> tuple[Operator, ...]:
             forward_bytes=4.0 * tokens * width,
             backward_bytes=4.0 * tokens * width,
             split=Split.INNER,
+            function=JoinedHeads(),
         ),
         Linear("projection", tokens, width, shape.hidden, bias=bias, split=Split.ROW),
     )
@@ -59,9 +61,17 @@ def _head_norms(shape: TransformerShape) -> tuple[Operator, ...]:
     heads = shape.heads + shape.kv_heads
     elements = shape.sequence_length * heads * shape.head
     gains = 2 * shape.head
+    group = (shape.heads // shape.kv_heads, shape.head)
     return (
-        norm_of("head norms", elements, 0, Split.INNER),
-        Elementwise("head gains", 0.0, 0.0, parameters=gains, launches=(0, 0)),
+        norm_of("head norms", elements, 0, HeadNorm(*group), Split.INNER),
+        Elementwise(
+            "head gains",
+            0.0,
+            0.0,
+            parameters=gains,
+            launches=(0, 0),
+            function=HeadGains(*group),
+        ),
     )
 
 
@@ -83,6 +93,7 @@ def _qkv_layout(shape: TransformerShape, qkv_width: int) -> Elementwise:
         kept_bytes=6.0 * tokens * width,
         split=Split.INNER,
         launches=(3, 3) if is_rotary else (0, 1),
+        function=Heads(shape.heads // shape.kv_heads, shape.head, is_rotary),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.functions import Loss
 from models.operators import Elementwise
 
 
@@ -25,4 +26,5 @@ def cross_entropy(name: str, classes: int, rows: int = 1) -> Elementwise:
         kept_bytes=4.0 * logits,
         launches=(3, 3),
         scales=False,
+        function=Loss("cross entropy"),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from models.functions import Addition, Routing
 from models.mixture import ExpertLinear, TokenExchange
 from models.operators import Elementwise, Linear, Operator, Split
 from models.transformer_elements import activation, gate
@@ -59,7 +60,7 @@ def _gated(
             split=Split.COLUMN,
             keeps_input=keeps_input,
         ),
-        gate(f"{prefix}swiglu", tokens * inner),
+        gate(f"{prefix}swiglu", tokens, inner),
         Linear(f"{prefix}down", tokens, inner, hidden, bias=bias, split=Split.ROW),
     )
 
@@ -74,7 +75,7 @@ def mixture(shape: TransformerShape, experts: Experts) -> tuple[Operator, ...]:
     exchanged = (tokens, hidden, copies, capacity)
     return (
         Linear("router", tokens, hidden, experts.experts, bias=False),
-        _routing(tokens * experts.experts),
+        _routing(tokens * experts.experts, Routing(experts.experts, copies)),
         TokenExchange("dispatch", "dispatch", *exchanged),
         *_routed(shape, experts),
         TokenExchange("combine", "combine", *exchanged),
@@ -82,7 +83,7 @@ def mixture(shape: TransformerShape, experts: Experts) -> tuple[Operator, ...]:
     )
 
 
-def _routing(scores: int) -> Elementwise:
+def _routing(scores: int, function: Routing) -> Elementwise:
     """Return the choice of experts from the router's scores.
 
     To fp32 (6 bytes a score), their softmax or sigmoid (8), the largest k (4), and the
@@ -96,6 +97,7 @@ def _routing(scores: int) -> Elementwise:
         kept_bytes=4.0 * scores,
         launches=_ROUTING_LAUNCHES,
         scales=False,
+        function=function,
     )
 
 
@@ -117,7 +119,7 @@ def _routed(shape: TransformerShape, experts: Experts) -> tuple[Operator, ...]:
     down = ExpertLinear(
         "experts down", rows, inner, hidden, count, active, Split.ROW, capacity
     )
-    return up, gate("experts swiglu", ceil(rows * capacity) * inner), down
+    return up, gate("experts swiglu", ceil(rows * capacity), inner), down
 
 
 def _shared(shape: TransformerShape, experts: Experts) -> tuple[Operator, ...]:
@@ -129,5 +131,7 @@ def _shared(shape: TransformerShape, experts: Experts) -> tuple[Operator, ...]:
     return (
         *_gated(shape, inner, "shared ", keeps_input=False),
         # Reads two and writes one; its gradient goes to both as it is.
-        Elementwise("shared sum", 6.0 * elements, 0.0, launches=(1, 0)),
+        Elementwise(
+            "shared sum", 6.0 * elements, 0.0, launches=(1, 0), function=Addition()
+        ),
     )

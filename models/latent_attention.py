@@ -15,6 +15,7 @@ Megatron-LM's MLASelfAttention; both from memory.
 from __future__ import annotations
 
 from models.attention import core_attention, project
+from models.functions import LatentHeads, Normalisation
 from models.operators import Elementwise, Linear, Operator, Split
 from models.transformer_elements import norm_of
 from models.transformer_shape import Latent, TransformerShape
@@ -52,7 +53,7 @@ def _queries_and_latent(
         return down, up
     return (
         down,
-        norm_of("q norm", tokens * rank, rank),
+        norm_of("q norm", tokens * rank, rank, Normalisation("rms", rank)),
         Linear("q up", tokens, rank, queries, bias=False, split=Split.COLUMN),
     )
 
@@ -60,8 +61,9 @@ def _queries_and_latent(
 def _keys_and_values(shape: TransformerShape, latent: Latent) -> tuple[Operator, ...]:
     tokens, rank = shape.sequence_length, latent.kv_rank
     width = shape.heads * (latent.plain_width + latent.value_width)
+    function = Normalisation("rms", rank, start=latent.query_rank)
     return (
-        norm_of("kv norm", tokens * rank, rank),
+        norm_of("kv norm", tokens * rank, rank, function),
         Linear("kv up", tokens, rank, width, bias=False, split=Split.COLUMN),
     )
 
@@ -83,4 +85,7 @@ def _layout(shape: TransformerShape, latent: Latent) -> Elementwise:
         kept_bytes=2.0 * tokens * written,
         split=Split.INNER,
         launches=(3, 3),
+        function=LatentHeads(
+            latent.plain_width, latent.rotary_width, latent.value_width
+        ),
     )

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from models.classification import cross_entropy
+from models.functions import Activation
 from models.model import Layer, Model
 from models.operators import Elementwise, Linear, Operator, Split
 
@@ -70,4 +71,5 @@ def _relu(name: str, elements: int, split: Split) -> Elementwise:
         forward_bytes=4.0 * elements,
         backward_bytes=6.0 * elements,
         split=Split.INNER if split is Split.COLUMN else Split.NONE,
+        function=Activation("relu"),
     )

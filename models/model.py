@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from models.mixture import ExpertLinear
 from models.operators import Operator, Split
+from models.wiring import CHAIN, PREVIOUS, Reads
 from models.work import Share
 
 LayerRole = Literal["embedding", "block", "head"]
@@ -31,6 +32,10 @@ class Layer:
         role: `embedding` and `head` layers are not counted when a pipeline
             divides the `block` layers; they stick to the first and last stage.
         tied_to: name of the layer whose weight this one shares, if any.
+        reads: what operators read that do not read the one before them.
+        takes: values taken from those that earlier layers left [1].
+        leaves: names of the values left for later layers.
+        puts_out: name of the value handed to the next layer.
     """
 
     name: str
@@ -38,6 +43,10 @@ class Layer:
     output_elements: int
     role: LayerRole = "block"
     tied_to: str | None = None
+    reads: Reads = field(default_factory=lambda: CHAIN)
+    takes: int = 0
+    leaves: tuple[str, ...] = ()
+    puts_out: str = PREVIOUS
 
     @property
     def parameters(self) -> int:

@@ -157,3 +157,14 @@ def _interaction(vectors: int, width: int) -> Layer:
         launches=(2, 2),
     )
     return Layer("interaction", (copied, product, picked), outputs)
+
+
+def dense_features(model: Model) -> int:
+    """Return the dense features of a sample of a recommendation model [1]."""
+    linear = next(
+        operator
+        for layer in model.layers
+        for operator in layer.operators
+        if isinstance(operator, Linear)
+    )
+    return linear.inner

@@ -14,13 +14,17 @@ Layers that predict further tokens (DeepSeek-V3's MTP) are left out.
 
 from __future__ import annotations
 
+from models.functions import Activation, Addition, Loss
 from models.model import Layer, Model
 from models.operators import Elementwise, Embedding, Linear, Operator, Split
-from models.transformer_block import block
+from models.transformer_block import block, reads
 from models.transformer_elements import activation, dropout, norm
 from models.transformer_shape import Family, TransformerShape
+from models.wiring import CHAIN, FIRST_TOKEN, INPUT, Reads
 
 __all__ = ["Family", "TransformerShape", "transformer"]
+
+_BERT_READS: Reads = {"pooler": (FIRST_TOKEN,), "mlm transform": (INPUT,)}
 
 
 def transformer(name: str, shape: TransformerShape) -> Model:
@@ -40,10 +44,15 @@ def transformer(name: str, shape: TransformerShape) -> Model:
 def _blocks(shape: TransformerShape) -> tuple[Layer, ...]:
     elements = shape.sequence_length * shape.hidden
     num_dense = shape.experts.dense_layers if shape.experts else 0
-    layer = Layer("block", block(shape), elements)
+    layer = Layer("block", block(shape), elements, reads=reads(shape))
     if not num_dense:
         return (layer,) * shape.layers
-    dense = Layer("dense block", block(shape, is_dense=True), elements)
+    dense = Layer(
+        "dense block",
+        block(shape, is_dense=True),
+        elements,
+        reads=reads(shape, is_dense=True),
+    )
     return (dense,) * num_dense + (layer,) * (shape.layers - num_dense)
 
 
@@ -60,13 +69,26 @@ def _embedding(shape: TransformerShape) -> Layer:
         )
     if shape.family == "bert":
         operators.append(Embedding("token types", 2, hidden, tokens, split=Split.NONE))
-        operators.append(norm("embedding norm", shape))
+    tables = tuple(operator.name for operator in operators)
     if shape.traits.has_dropout:
         # The sum of the looked-up rows reads two and writes one; its gradient is free.
         summed = 6.0 * tokens * hidden
-        operators.append(Elementwise("embedding sum", summed, 0.0, launches=(1, 0)))
+        operators.append(
+            Elementwise(
+                "embedding sum", summed, 0.0, launches=(1, 0), function=Addition()
+            )
+        )
+    if shape.family == "bert":
+        operators.append(norm("embedding norm", shape))
+    if shape.traits.has_dropout:
         operators.append(dropout("embedding dropout", tokens * hidden, Split.NONE))
-    return Layer("embedding", tuple(operators), tokens * hidden, role="embedding")
+    return Layer(
+        "embedding",
+        tuple(operators),
+        tokens * hidden,
+        role="embedding",
+        reads=dict.fromkeys(tables, (INPUT,)) | {"embedding sum": tables},
+    )
 
 
 def _head(shape: TransformerShape) -> Layer:
@@ -99,6 +121,7 @@ def _head(shape: TransformerShape) -> Layer:
         launches=(16, 6),
         scales=False,
         kind="loss",
+        function=Loss("cross entropy"),
     )
     return Layer(
         "head",
@@ -106,6 +129,8 @@ def _head(shape: TransformerShape) -> Layer:
         tokens,
         role="head",
         tied_to="embedding" if shape.tied else None,
+        reads=_BERT_READS if is_bert else CHAIN,
+        leaves=("next sentence",) if is_bert else (),
     )
 
 
@@ -120,7 +145,10 @@ def _bert_heads(shape: TransformerShape) -> tuple[Operator, ...]:
         Linear("pooler", 1, hidden, hidden),
         # tanh reads and writes once; its output is kept as the next product's input.
         Elementwise(
-            "pooler tanh", forward_bytes=4.0 * hidden, backward_bytes=6.0 * hidden
+            "pooler tanh",
+            forward_bytes=4.0 * hidden,
+            backward_bytes=6.0 * hidden,
+            function=Activation("tanh"),
         ),
         Linear("next sentence", 1, hidden, 2),
         Linear("mlm transform", tokens, hidden, hidden),

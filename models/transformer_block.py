@@ -14,6 +14,7 @@ from models.latent_attention import latent_attention
 from models.operators import Operator
 from models.transformer_elements import norm, residual
 from models.transformer_shape import TransformerShape
+from models.wiring import INPUT, PREVIOUS, Reads
 
 
 def block(shape: TransformerShape, *, is_dense: bool = False) -> tuple[Operator, ...]:
@@ -37,6 +38,31 @@ def block(shape: TransformerShape, *, is_dense: bool = False) -> tuple[Operator,
         *((norm("mlp output norm", shape),) if norms == 4 else ()),
         residual("mlp residual", shape),
     )
+
+
+def reads(shape: TransformerShape, *, is_dense: bool = False) -> Reads:
+    """Return what the operators of `block` read that do not read the one before."""
+    second = "mlp norm" if shape.traits.norms > 1 else "attention norm"
+    has_experts = shape.experts is not None and not is_dense
+    first = "router" if has_experts else "gate up" if shape.traits.is_gated else "fc1"
+    wires: dict[str, tuple[str, ...]] = {
+        "context": (PREVIOUS, "qkv layout"),
+        "attention residual": (PREVIOUS, INPUT),
+        first: (second,),
+        "mlp residual": (PREVIOUS, "attention residual"),
+    }
+    if shape.latent:
+        queries = "q up" if shape.latent.query_rank else "q"
+        wires["q"] = ("attention norm",)
+        wires["kv norm"] = ("down projection",)
+        wires["qkv layout"] = (queries, "kv up", "down projection")
+    if has_experts:
+        wires["dispatch"] = (second, "routing")
+        wires["experts swiglu"] = (PREVIOUS, "routing")
+        wires["combine"] = (PREVIOUS, "routing")
+        wires["shared gate up"] = (second,)
+        wires["shared sum"] = (PREVIOUS, "combine")
+    return wires
 
 
 def _second_part(shape: TransformerShape, *, is_dense: bool) -> tuple[Operator, ...]:

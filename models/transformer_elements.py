@@ -6,6 +6,14 @@ kernel each.
 
 from __future__ import annotations
 
+from models.functions import (
+    Activation,
+    Addition,
+    Dropout,
+    Function,
+    Gate,
+    Normalisation,
+)
 from models.operators import Elementwise, Split
 from models.softmax import scores_kind
 from models.transformer_shape import TransformerShape
@@ -15,11 +23,16 @@ def norm(name: str, shape: TransformerShape) -> Elementwise:
     """Return a layer norm or an RMS norm of the residual stream."""
     elements = shape.sequence_length * shape.hidden
     gains = 1 if shape.traits.norm == "rms" else 2
-    return norm_of(name, elements, gains * shape.hidden)
+    function = Normalisation(shape.traits.norm, shape.hidden)
+    return norm_of(name, elements, gains * shape.hidden, function)
 
 
 def norm_of(
-    name: str, elements: int, parameters: int, split: Split = Split.NONE
+    name: str,
+    elements: int,
+    parameters: int,
+    function: Function,
+    split: Split = Split.NONE,
 ) -> Elementwise:
     """Return a normalisation.
 
@@ -30,6 +43,7 @@ def norm_of(
         name: of the operator.
         elements: a sample [1].
         parameters: of gain and bias [1].
+        function: which normalisation.
         split: how tensor parallelism divides the elements.
     """
     return Elementwise(
@@ -40,6 +54,7 @@ def norm_of(
         parameters=parameters,
         split=split,
         launches=(1, 2),
+        function=function,
     )
 
 
@@ -51,15 +66,22 @@ def activation(name: str, elements: int, split: Split) -> Elementwise:
         backward_bytes=6.0 * elements,
         kept_bytes=2.0 * elements,
         split=split,
+        function=Activation("gelu"),
     )
 
 
-def gate(name: str, elements: int) -> Elementwise:
+def gate(name: str, rows: int, width: int) -> Elementwise:
     """Return silu(gate) * up, over the features that a column split divides.
 
     Reads both, writes one; backward reads both and the gradient and writes two; keeps
     both.
+
+    Args:
+        name: of the operator.
+        rows: a sample, such as tokens [1].
+        width: features that it puts out [1].
     """
+    elements = rows * width
     return Elementwise(
         name,
         forward_bytes=6.0 * elements,
@@ -67,6 +89,7 @@ def gate(name: str, elements: int) -> Elementwise:
         kept_bytes=4.0 * elements,
         split=Split.INNER,
         launches=(2, 4),
+        function=Gate(width),
     )
 
 
@@ -93,6 +116,7 @@ def dropout(
         launches=(2, 1) if scores_row else (1, 1),
         is_core_attention=scores_row > 0,
         kind=scores_kind(scores_row),
+        function=Dropout(),
     )
 
 
@@ -106,7 +130,10 @@ def residual(name: str, shape: TransformerShape) -> Elementwise:
     elements = shape.sequence_length * shape.hidden
     if not shape.traits.has_dropout:
         return Elementwise(
-            name, forward_bytes=6.0 * elements, backward_bytes=6.0 * elements
+            name,
+            forward_bytes=6.0 * elements,
+            backward_bytes=6.0 * elements,
+            function=Addition(),
         )
     return Elementwise(
         name,
@@ -114,4 +141,5 @@ def residual(name: str, shape: TransformerShape) -> Elementwise:
         backward_bytes=10.0 * elements,
         mask_bytes=1.0 * elements,
         launches=(1, 2),
+        function=Addition(has_dropout=True),
     )

@@ -53,7 +53,6 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
     fits = parts.total <= job.cluster.device.memory
     step_time = spans.step_time
     samples = plan.batch.global_
-    mesh = plan.parallelism
     return Result(
         status="completed" if fits else "out_of_memory",
         engine=engine,
@@ -66,7 +65,7 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
         memory=parts,
         memory_rank=fullest,
         breakdown=breakdown(spans),
-        ledger=ledger(job.workload, mesh.tensor, mesh.data),
+        ledger=ledger(job.workload, plan.parallelism.degrees),
         interval_s=interval(job, step_time),
         is_interval_measured=is_like_measured(job),
         provenance=provenance(plan, job, seed),

@@ -14,7 +14,6 @@ from simulator.lowering.lower import lower
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage, lower_stages
 from simulator.lowering.unfold import unfold
-from simulator.placement import Degrees
 from simulator.plan import Plan
 from simulator.price import Price
 from simulator.pricing import Pricer
@@ -80,8 +79,7 @@ def prepare(
     rows = scheduled(plan, stages, pricer)
     workload = lower(plan, stages, rows)
     if not is_folded:
-        mesh = plan.parallelism
-        workload = unfold(workload, tensor=mesh.tensor, data=mesh.data)
+        workload = unfold(workload, plan.parallelism.degrees)
     located = None
     if place is not None or plan.cluster.has_graph:
         from simulator.located.locate import locate, own_place  # noqa: PLC0415 - NumPy
@@ -116,13 +114,12 @@ def plan_profile(plan: Plan, cluster: Cluster) -> Profile:
 
 def make_pricer(plan: Plan, cluster: Cluster, profile: Profile) -> Pricer:
     """Return what prices the plan's work on a cluster."""
-    mesh = plan.parallelism
     convolution = plan.training.convolution
     offered = profile.convolutions if convolution == "auto" else (convolution,)
     return Pricer(
         cluster=cluster,
         profile=replace(profile, convolutions=offered),
         peak=cluster.device.peak[plan.training.precision],
-        degrees=Degrees(mesh.tensor, mesh.data, mesh.pipeline),
+        degrees=plan.parallelism.degrees,
         algorithm=plan.synchronization.algorithm,
     )

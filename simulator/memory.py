@@ -53,7 +53,7 @@ def _rank_memory(job: Job, rank: int, row: tuple[Action, ...]) -> Memory:
     training = plan.training
     mine = stages_of(job.stages, rank)
     parameters = sum(stage.parameters for stage in mine)
-    is_bucketed = plan.synchronization.overlap and plan.parallelism.data > 1
+    is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
     return Memory(
         weights=element_bytes(training.precision) * parameters,
         gradients=element_bytes(training.gradient_precision) * parameters,

@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from simulator.mesh import Degrees
 from simulator.timeline import Span, Timeline
 from simulator.workload import Axis, Beside, Message, Pattern, Repeat, Workload
 from simulator.workload import Item as WorkItem
@@ -142,9 +143,8 @@ def _merged(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return merged
 
 
-def ledger(workload: Workload, tensor: int, data: int) -> tuple[LedgerRow, ...]:
+def ledger(workload: Workload, degrees: Degrees) -> tuple[LedgerRow, ...]:
     """Return what is sent in one step, by pattern and axis, over the whole job."""
-    members = {"tensor": tensor, "data": data, "model": tensor}
     sizes: dict[tuple[Pattern, Axis], float] = defaultdict(float)
     counts: dict[tuple[Pattern, Axis], int] = defaultdict(int)
     sums = {
@@ -154,7 +154,7 @@ def ledger(workload: Workload, tensor: int, data: int) -> tuple[LedgerRow, ...]:
     for op in workload.ops:
         multiplicity = workload.roles[op.ranks[0]].multiplicity
         for item, count in sums[op.body]:
-            groups = max(1, multiplicity // members.get(item.axis, 1))
+            groups = max(1, multiplicity // int(degrees.span(item.axis).ranks))
             key = (item.pattern, item.axis)
             sizes[key] += item.size * count * groups
             counts[key] += count * groups

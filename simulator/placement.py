@@ -1,8 +1,8 @@
 """Where the ranks sit, and what each group's links are worth there.
 
-Ranks are numbered tensor-innermost, then data, then pipeline (Megatron's order of
-2021), and fill the nodes in turn. A group is then described by its size, by how many
-of its ranks share a node, and by what the narrowest hop of its ring gives.
+Ranks are numbered as `simulator.mesh` says, and fill the nodes in turn. A group is then
+described by its size, by how many of its ranks share a node, and by what the narrowest
+hop of its ring gives.
 
 A library has several protocols on a link; what each gives a group is a `Lane`.
 
@@ -20,10 +20,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from simulator.costs.elementwise import floor, maximum, minimum, where
+from simulator.mesh import Degrees, Span
 from simulator.workload import Axis
 from topologies.hardware import Cluster, Link
 from topologies.profile import LinkFit, Profile
 from topologies.units import Bytes, BytesPerSecond, Count, Ratio, Seconds
+
+_TRANSFERS: frozenset[Axis] = frozenset({"pipeline", "embedding"})
+_BETWEEN_STAGES: frozenset[Axis] = _TRANSFERS | {"model"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +83,6 @@ class Group:
     lanes: tuple[Lane, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Degrees:
-    """How many ranks each axis of the mesh has [1]."""
-
-    tensor: Count
-    data: Count
-    pipeline: Count
-
-
 def group(
     axis: Axis,
     degrees: Degrees,
@@ -108,7 +103,7 @@ def group(
     size, crosses, flows = _spread(axis, degrees, per_node, pair)
     sharing = minimum(flows, per_node)
     adapters = cluster.adapters_per_node / sharing
-    if axis in {"pipeline", "embedding"}:
+    if axis in _TRANSFERS:
         # One transfer uses one adapter, unless each device has several of its own.
         own = cluster.adapters_per_node / per_node
         adapters = minimum(adapters, maximum(own, 1.0))
@@ -146,12 +141,9 @@ def group(
 
 def _leaving(axis: Axis, degrees: Degrees, per_node: int) -> Ratio:
     """Return the share of a ring's hops that leave a node, if any does."""
-    if axis == "data":
-        inside = replicas_per_node(degrees.tensor, degrees.data, per_node)
-        return 1 / inside
-    if axis == "tensor":
-        return where(degrees.tensor % per_node == 0, 1 / per_node, 1.0)
-    return 1.0
+    if axis in _BETWEEN_STAGES:
+        return 1.0
+    return 1 / ranks_per_node(degrees.span(axis), per_node)
 
 
 def _with_hop(network: LinkFit, leaving: Ratio, fabric: LinkFit) -> LinkFit:
@@ -243,15 +235,16 @@ def _lane(
     )
 
 
-def replicas_per_node(tensor: Count, data: Count, per_node: Count) -> Count:
-    """Return how many ranks of a data group share a node; 1 if nodes are not whole.
+def ranks_per_node(span: Span, per_node: Count) -> Count:
+    """Return how many ranks of a group share a node; 1 if nodes are not whole.
 
     Args:
-        tensor, data: ranks of the axes [1].
+        span: of the group.
         per_node: devices in a node [1].
     """
-    inside = minimum(maximum(floor(per_node / tensor), 1), data)
-    is_whole = (inside * floor(data / inside) == data) * (tensor <= per_node)
+    count, stride = span
+    inside = minimum(maximum(floor(per_node / stride), 1), count)
+    is_whole = (inside * floor(count / inside) == count) * (stride <= per_node)
     return where(is_whole, inside, 1)
 
 
@@ -264,28 +257,25 @@ def _spread(
     so share its adapters. A block of ranks that neither fills nodes nor divides one
     straddles a boundary somewhere; a node may then have such a block at either end.
     """
-    tensor, data, pipeline = degrees.tensor, degrees.data, degrees.pipeline
-    replica = tensor * data
-    is_several = replica * pipeline > per_node
-    if axis == "tensor":
-        straddles = (per_node % tensor != 0) * is_several
-        return tensor, straddles, where(tensor % per_node == 0, 1, 2)
-    if axis == "data":
-        straddles = (per_node % replica != 0) * is_several
-        is_aligned = (replica % per_node == 0) * (per_node % tensor == 0)
-        return data, straddles, where(is_aligned, tensor, 2 * tensor)
+    tensor, pipeline, plane = degrees.tensor, degrees.pipeline, degrees.plane
     if axis == "model":
-        furthest = replica * (pipeline - 1) + tensor - 1
+        furthest = plane * (pipeline - 1) + tensor - 1
         return tensor * pipeline, furthest >= per_node, per_node
-    first, last = (0, pipeline - 1) if axis == "embedding" else pair
-    size = minimum(pipeline, 2)
-    return size, _is_apart(first, last, replica, per_node), replica
+    if axis in _BETWEEN_STAGES:
+        first, last = (0, pipeline - 1) if axis == "embedding" else pair
+        size = minimum(pipeline, 2)
+        return size, _is_apart(first, last, plane, per_node), plane
+    count, stride = degrees.span(axis)
+    block = count * stride
+    straddles = (per_node % block != 0) * (plane * pipeline > per_node)
+    is_aligned = (block % per_node == 0) * (per_node % stride == 0)
+    return count, straddles, where(is_aligned, stride, 2 * stride)
 
 
-def _is_apart(first: Count, last: Count, replica: Count, per_node: int) -> Count:
+def _is_apart(first: Count, last: Count, plane: Count, per_node: int) -> Count:
     """Return whether any rank of one stage is on another node than its peer."""
-    begins = floor(first * replica / per_node) != floor(last * replica / per_node)
-    ends = floor(((first + 1) * replica - 1) / per_node) != floor(
-        ((last + 1) * replica - 1) / per_node
+    begins = floor(first * plane / per_node) != floor(last * plane / per_node)
+    ends = floor(((first + 1) * plane - 1) / per_node) != floor(
+        ((last + 1) * plane - 1) / per_node
     )
     return maximum(begins, ends)

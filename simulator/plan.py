@@ -78,9 +78,9 @@ class Plan(PlanFile):
 
     @property
     def world_size(self) -> int:
-        """Devices that take part: tensor x pipeline x data [1]."""
-        mesh = self.parallelism
-        return mesh.tensor * mesh.pipeline * mesh.data
+        """Devices that take part: tensor x context x data x pipeline [1]."""
+        degrees = self.parallelism.degrees
+        return int(degrees.plane) * self.parallelism.pipeline
 
     @property
     def num_microbatches(self) -> int:
@@ -105,25 +105,29 @@ class Plan(PlanFile):
         What was worked out and not given stays left out, so that the text reads
         back as a plan equal to this one in every respect.
         """
-        return to_toml(self._tables(with_derived=False))
+        return to_toml(self._given())
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the whole content, in hex.
+        """SHA-256 of what sets the plan apart from one of defaults, in hex.
 
         Values that were worked out are part of it, and what the files that the plan
-        names contain.
+        names contain. So a key that is new to this version changes no hash.
         """
-        text = to_toml(fingerprinted(self._tables(with_derived=True)))
+        tables = self.model_dump(
+            by_alias=True, exclude_none=True, exclude_defaults=True
+        )
+        text = to_toml(fingerprinted(self.written(tables)))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _tables(self, *, with_derived: bool) -> dict[str, Any]:
+    def _given(self) -> dict[str, Any]:
+        """Return the tables with defaults, but without what was worked out."""
         tables = self.model_dump(by_alias=True, exclude_none=True)
-        if not with_derived:
-            for section, key in (
-                ("parallelism", "data"),
-                ("training", "gradient_precision"),
-            ):
-                if key not in getattr(self, section).model_fields_set:
-                    del tables[section][key]
+        for section, key in (
+            ("parallelism", "data"),
+            ("parallelism", "shard"),
+            ("training", "gradient_precision"),
+        ):
+            if key not in getattr(self, section).model_fields_set:
+                del tables[section][key]
         return self.written(tables)

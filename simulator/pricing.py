@@ -18,7 +18,8 @@ from simulator.convolutions.ways import Rates
 from simulator.costs.compute import matrix_time, memory_time
 from simulator.costs.elementwise import where
 from simulator.costs.messages import transfer_time
-from simulator.placement import Degrees, Group, group, replicas_per_node
+from simulator.mesh import Degrees
+from simulator.placement import Group, group, ranks_per_node
 from simulator.price import NOTHING, Price, kernel, message
 from simulator.workload import (
     Beside,
@@ -180,8 +181,8 @@ class Pricer:
         if item.axis != "data" or item.pattern != "all-reduce":
             offered = self.profile.algorithms
             return Allowed(AUTO if offered else "ring", offered=offered)
-        inside = replicas_per_node(
-            self.degrees.tensor, self.degrees.data, self.cluster.devices_per_node
+        inside = ranks_per_node(
+            self.degrees.span("data"), self.cluster.devices_per_node
         )
         options = Options(per_node=inside)  # type: ignore[arg-type]  # or many of them
         return Allowed(self.algorithm, offered=self.profile.algorithms, options=options)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from simulator.collective_use import collectives_text
 from simulator.explain import contributions, footnotes
+from simulator.plans.records import ParallelismSection
 from simulator.remedy import remedy
 from simulator.result import Result
 from topologies.units import format_memory, format_quantity
@@ -44,6 +45,16 @@ def text_report(result: Result, *, num_contributions: int = 5) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
+def _sharing(mesh: ParallelismSection) -> str:
+    """Return what the replicas divide among each other, in words."""
+    shared = []
+    if mesh.expert > 1:
+        shared.append(f"experts over {mesh.expert}")
+    if mesh.zero:
+        shared.append(f"ZeRO-{mesh.zero} over {mesh.shard}")
+    return f" ({', '.join(shared)})" if shared else ""
+
+
 def _heading(result: Result) -> str:
     plan, cluster = result.job.plan, result.job.cluster
     mesh = plan.parallelism
@@ -53,7 +64,8 @@ def _heading(result: Result) -> str:
     axes = [
         f"tensor {mesh.tensor}" + (" (with sequence)" if mesh.sequence else ""),
         f"pipeline {mesh.pipeline}",
-        f"data {mesh.data}",
+        *([f"context {mesh.context}"] if mesh.context > 1 else []),
+        f"data {mesh.data}" + _sharing(mesh),
     ]
     if mesh.virtual_stages > 1:
         axes[1] += f" of {mesh.virtual_stages} chunks"

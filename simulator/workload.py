@@ -18,7 +18,18 @@ from models.work import Work
 from topologies.units import Bytes, Seconds
 
 Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send"]
-Axis = Literal["tensor", "data", "pipeline", "embedding", "model"]
+Axis = Literal[
+    "tensor",
+    "context",
+    "expert",
+    "data",
+    "expert-data",
+    "shard",
+    "replicate",
+    "pipeline",
+    "embedding",
+    "model",
+]
 Stream = Literal["compute", "tensor", "data", "send-forward", "send-backward"]
 Phase = Literal["forward", "backward", "step", "message"]
 
@@ -30,8 +41,9 @@ class Message:
     Fields:
         name: what a trace shows.
         pattern: which collective.
-        axis: the mesh axis whose group takes part; `embedding` is the first and
-            last pipeline rank, `model` all tensor and pipeline ranks of a replica.
+        axis: whose group takes part, as `simulator.mesh` says; `embedding` is the
+            first and last pipeline rank, `model` all tensor and pipeline ranks of a
+            replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
             all-gather, the whole output; reduce-scatter, the whole input [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
@@ -151,8 +163,8 @@ class Role(NamedTuple):
     """One simulated rank, standing for `multiplicity` identical real ones.
 
     Fields:
-        data, pipeline, tensor: coordinates on the mesh; of the first rank it
-            stands for, where ranks are folded.
+        data, pipeline, tensor, context: coordinates on the mesh; of the first rank
+            it stands for, where ranks are folded.
         multiplicity: real ranks it stands for [1].
     """
 
@@ -160,6 +172,7 @@ class Role(NamedTuple):
     pipeline: int
     tensor: int
     multiplicity: int
+    context: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

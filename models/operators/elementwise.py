@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.functions import Function
 from models.operators.operator import Split, degree
 from models.operators.windows import Window
 from models.work import Share, Work, WorkKind, memory_work
@@ -28,6 +29,7 @@ class Elementwise:
         kind: which memory-bound kernel it is.
         window: what one place of a grid reads of the input; None where it reads its
             own place only.
+        function: what it computes; None where nothing executes it yet.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Elementwise:
     mask_bytes: float = 0.0
     kind: WorkKind = "memory"
     window: Window | None = None
+    function: Function | None = None
 
     def _bytes(self, size: float, share: Share) -> float:
         scale = share.element / 2.0 if self.scales else 1.0

@@ -93,17 +93,16 @@ def locate(
     Raises:
         Infeasible: failed links cut a group apart, or its switches cannot add.
     """
-    degrees = plan.parallelism
     carrier = Carrier(
         router=place.router,
-        mesh=Mesh(degrees.tensor, degrees.data, degrees.pipeline, place.first),
+        mesh=Mesh(plan.parallelism.degrees, place.first),
         hosts=Hosts.of(cluster, profile),
         algorithm=plan.synchronization.algorithm,
         places=plan.synchronization.ring_order,
     )
     has_plain_nodes = plan.cluster.node is None
     inline = _BETWEEN_KERNELS if has_plain_nodes else ()
-    if has_plain_nodes and cluster.devices_per_node % degrees.tensor:
+    if has_plain_nodes and cluster.devices_per_node % plan.parallelism.tensor:
         inline = ()
     split, sent = written_out(workload, inline)
     try:

@@ -48,6 +48,6 @@ def lower(
         emit_gradient_norm(emitter, plan)
     for rank in range(plan.parallelism.pipeline):
         emit_optimizer(emitter, plan, stages, rank)
-    multiplicity = plan.parallelism.tensor * plan.parallelism.data
+    multiplicity = int(plan.parallelism.degrees.plane)
     roles = tuple(Role(0, rank, 0, multiplicity) for rank in range(len(rows)))
     return Workload(roles, emitter.resolve())

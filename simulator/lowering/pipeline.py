@@ -52,7 +52,7 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
     """
     plan = step.plan
     is_waiting = plan.parallelism.pipeline > 1 and not plan.parallelism.sends_overlap
-    is_bucketed = plan.synchronization.overlap and plan.parallelism.data > 1
+    is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
     row = step.rows[rank]
     last = set(last_gradients(row).values()) if is_bucketed else set()
     sends: tuple[Hashable, ...] = ()

@@ -26,7 +26,7 @@ def emit_gradient_sync(emitter: Emitter, step: Step, rank: int) -> None:
         )
         size = element_bytes(plan.training.gradient_precision) * replicated
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
-    if parallelism.data > 1 and not plan.synchronization.overlap:
+    if parallelism.replicas > 1 and not plan.synchronization.overlap:
         total = sum(low.gradient_bytes for low in mine)
         items.append(Message("gradients", "all-reduce", "data", total))
     body = Body(f"gradients of rank {rank}", "message", tuple(items))

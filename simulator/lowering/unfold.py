@@ -15,6 +15,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from models.work import Work
+from simulator.mesh import Degrees, Span, members
 from simulator.workload import (
     Axis,
     Beside,
@@ -23,7 +24,6 @@ from simulator.workload import (
     Message,
     Op,
     Phase,
-    Role,
     Stream,
     Workload,
     flatten,
@@ -56,14 +56,11 @@ class _Piece:
     is_first: bool
 
 
-def unfold(workload: Workload, *, tensor: int, data: int) -> Workload:
-    """Return the same step with all tensor x data ranks of each role written out."""
-    mesh = _Mesh(tensor, data)
+def unfold(workload: Workload, degrees: Degrees) -> Workload:
+    """Return the same step with all ranks that a role stands for written out."""
+    mesh = _Mesh(degrees)
     roles = tuple(
-        Role(d, role.pipeline, t, 1)
-        for role in workload.roles
-        for d in range(data)
-        for t in range(tensor)
+        rank for role in workload.roles for rank in degrees.roles(role.pipeline)
     )
     steps = {body: _split(body) for body in {op.body for op in workload.ops}}
     pieces: list[_Piece] = []
@@ -102,14 +99,13 @@ def _op(folded: Op, piece: _Piece) -> Op:
 
 @dataclass(frozen=True, slots=True)
 class _Mesh:
-    """Numbers unfolded ranks: role, then data, then tensor."""
+    """Numbers unfolded ranks: role, then place in its plane."""
 
-    tensor: int
-    data: int
+    degrees: Degrees
 
     @property
     def size(self) -> int:
-        return self.tensor * self.data
+        return int(self.degrees.plane)
 
     def same_replicas(
         self, ranks: tuple[int, ...], befores: Iterable[dict[int, set[int]]]
@@ -128,17 +124,10 @@ class _Mesh:
         self, roles: tuple[int, ...], axis: Axis | None
     ) -> list[tuple[int, ...]]:
         """Return the rank sets that run an item together."""
-        every_tensor, every_data = range(self.tensor), range(self.data)
-        replicas: list[list[int]]
-        if axis in {"tensor", "model"}:
-            replicas = [[d * self.tensor + t for t in every_tensor] for d in every_data]
-        elif axis == "data":
-            replicas = [[d * self.tensor + t for d in every_data] for t in every_tensor]
-        else:
-            replicas = [[replica] for replica in range(self.size)]
+        span = self.degrees.span(axis) if axis else Span(1, 1)
         return [
-            tuple(role * self.size + replica for role in roles for replica in group)
-            for group in replicas
+            tuple(role * self.size + place for role in roles for place in group)
+            for group in members(span, self.size)
         ]
 
 
@@ -166,6 +155,4 @@ def _branches(item: Leaf | Beside, name: str, phase: Phase) -> tuple[_Branch, ..
         (sent,) = _branches(item.message, name, phase)
         return _Branch(sent.body, sent.axis, "tensor"), works
     assert isinstance(item, Message)
-    is_joined = item.axis in {"tensor", "data", "model"}
-    body = Body(item.name, phase, (item,))
-    return (_Branch(body, item.axis if is_joined else None),)
+    return (_Branch(Body(item.name, phase, (item,)), item.axis),)

@@ -28,6 +28,7 @@ from simulator.located.use import (
     network_json,
     network_lines,
 )
+from simulator.mesh import Degrees
 from simulator.network import Traffic
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import CollectivePart, alone
@@ -160,7 +161,7 @@ def _carrier(plan: CollectivePlan, profile: Profile, seed: int) -> Carrier:
     cluster = plan.build_cluster()
     return Carrier(
         router=own_place(plan.cluster, cluster, profile, seed).router,
-        mesh=Mesh(1, plan.num_ranks, 1),
+        mesh=Mesh(Degrees(1, plan.num_ranks, 1)),
         hosts=Hosts.of(cluster, profile),
         algorithm=AUTO,
         places=plan.collective.ring_order,

@@ -16,8 +16,9 @@ from simulator.collectives.algorithm import Pattern
 from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
 from simulator.errors import Fault, PlanError
+from simulator.mesh import Degrees
 from simulator.one_collective.plan import CollectivePlan
-from simulator.placement import Degrees, group
+from simulator.placement import group
 from simulator.plans.collective_checks import options_of, parts
 from topologies.profile import Profile, load_profile
 from topologies.units import (

@@ -29,6 +29,7 @@ from simulator.plans.splits import (
     batch_faults,
     data_degree,
     degree_faults,
+    group_faults,
     recompute_faults,
     schedule_faults,
     stage_faults,
@@ -108,15 +109,18 @@ def _mesh_faults(
     data = data_degree(parallelism, sections.cluster)
     if sections.batch and data and not uneven:
         yield from batch_faults(sections.batch, parallelism, data)
-    if sections.synchronization and data and not uneven:
-        yield from _algorithm_faults(sections.synchronization, data)
+    if data and not uneven:
+        yield from group_faults(parallelism, data)
+        if sections.synchronization:
+            replicas = data * parallelism.context
+            yield from _algorithm_faults(sections.synchronization, replicas)
 
 
 def _algorithm_faults(
-    synchronization: SynchronizationSection, data: int
+    synchronization: SynchronizationSection, replicas: int
 ) -> Iterator[Fault]:
     row = TABLE.get(("all-reduce", synchronization.algorithm))
-    if row is not None and (problem := row.allows(data)):
+    if row is not None and (problem := row.allows(replicas)):
         remedy = "choose another, such as ring or auto"
         yield Fault("synchronization.algorithm", problem, remedy)
 
@@ -250,8 +254,13 @@ def _precision_faults(
 def settled(
     parallelism: ParallelismSection, cluster: ClusterSection
 ) -> ParallelismSection:
-    """Return `parallelism` with `data` worked out, still marked as not given."""
+    """Return `parallelism` with `data` and `shard` worked out, still not `given`."""
     data = data_degree(parallelism, cluster)
-    values = {**dict(parallelism), "data": data or DERIVED}
+    replicas = (data or DERIVED) * parallelism.context
+    values = {
+        **dict(parallelism),
+        "data": data or DERIVED,
+        "shard": parallelism.shard or replicas,
+    }
     given = parallelism.model_fields_set
     return ParallelismSection.model_construct(_fields_set=set(given), **values)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from simulator.lowering.schedules.table import DESIGNS
+from simulator.mesh import Degrees
 from simulator.plans.fields import (
     MAX_CAPACITY,
     MAX_DIMENSION,
@@ -190,10 +191,29 @@ class ParallelismSection(Section):
     pipeline: Degree = Field(
         default=1, description="Devices that divide the layers in stages, p."
     )
+    context: Degree = Field(
+        default=1, description="Devices that divide the tokens of each sample, c."
+    )
     data: Degree = Field(
         default=DERIVED,
         description="Replicas, d; left out, all devices are used:"
-        " devices / (tensor * pipeline).",
+        " devices / (tensor * context * pipeline).",
+        json_schema_extra=_without_default,
+    )
+    expert: Degree = Field(
+        default=1,
+        description="Devices that divide the experts, e: neighbours among the"
+        " data * context ones.",
+    )
+    zero: Annotated[int, Field(ge=0, le=3)] = Field(
+        default=0,
+        description="States that those devices divide instead of each holding all"
+        " (ZeRO): of the optimizer, 1; gradients too, 2; parameters too, 3, as FSDP.",
+    )
+    shard: Degree = Field(
+        default=DERIVED,
+        description="Devices over which states are divided, s: neighbours among the"
+        " data * context ones; left out, all of those.",
         json_schema_extra=_without_default,
     )
     sequence: bool = Field(
@@ -242,6 +262,23 @@ class ParallelismSection(Section):
         default="none",
         description="Activations dropped in forward and computed again in backward.",
     )
+
+    @property
+    def degrees(self) -> Degrees:
+        """How many ranks each axis has."""
+        return Degrees(
+            tensor=self.tensor,
+            data=self.data,
+            pipeline=self.pipeline,
+            context=self.context,
+            expert=self.expert,
+            shard=self.shard,
+        )
+
+    @property
+    def replicas(self) -> int:
+        """Ranks that hold the same dense parameters, d · c [1]."""
+        return self.data * self.context
 
     @property
     def num_stages(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import gcd
+from math import gcd, prod
 
 from models.model import Model
 from simulator.errors import Fault
@@ -19,20 +19,22 @@ def data_degree(parallelism: ParallelismSection, cluster: ClusterSection) -> int
     """Return d, derived from the cluster if it is not given; None if impossible."""
     if "data" in parallelism.model_fields_set:
         return parallelism.data
-    share = parallelism.tensor * parallelism.pipeline
+    share = parallelism.tensor * parallelism.context * parallelism.pipeline
     return None if cluster.num_devices % share else cluster.num_devices // share
 
 
 def degree_faults(
     parallelism: ParallelismSection, cluster: ClusterSection
 ) -> Iterator[Fault]:
-    """Yield whether tensor x pipeline x data is all the devices there are."""
+    """Yield whether the degrees multiply to all the devices there are."""
     tensor, pipeline = parallelism.tensor, parallelism.pipeline
+    context = parallelism.context
     devices = cluster.num_devices
-    share = tensor * pipeline
+    share = tensor * context * pipeline
     machine = f"{cluster.nodes} x {cluster.devices_per_node} = {devices}"
     involves = (
         *("parallelism.data", "parallelism.tensor", "parallelism.pipeline"),
+        "parallelism.context",
         *("cluster.nodes", "cluster.devices_per_node"),
     )
     is_given = "data" in parallelism.model_fields_set
@@ -40,6 +42,8 @@ def degree_faults(
     if total == devices or (not is_given and devices % share == 0):
         return
     split = f"{tensor} tensor x {pipeline} pipeline"
+    if context > 1:
+        split += f" x {context} context"
     if is_given:
         split += f" x {parallelism.data} data"
         problem = f"{split} = {total} devices, but the cluster has {machine}"
@@ -50,19 +54,36 @@ def degree_faults(
     if devices % share == 0:
         remedy = f"data = {devices // share} would fit"
     else:
-        remedy = _dividing_degrees(tensor, pipeline, devices)
+        remedy = _dividing_degrees(tensor, pipeline, context, devices)
     yield Fault("parallelism.data", problem, remedy, involves=involves)
 
 
-def _dividing_degrees(tensor: int, pipeline: int, devices: int) -> str:
-    """Return which change of one degree makes tensor x pipeline divide `devices`."""
-    if devices % tensor == 0:
-        near = nearest_divisor(devices // tensor, pipeline)
-        return f"pipeline = {near} would fit"
-    if devices % pipeline == 0:
-        near = nearest_divisor(devices // pipeline, tensor)
-        return f"tensor = {near} would fit"
-    return f"tensor x pipeline has to divide {devices}"
+def _dividing_degrees(tensor: int, pipeline: int, context: int, devices: int) -> str:
+    """Return which change of one degree makes their product divide `devices`."""
+    degrees = {"pipeline": pipeline, "tensor": tensor, "context": context}
+    for name, degree in degrees.items():
+        others = prod(degrees.values()) // degree
+        if devices % others == 0:
+            return f"{name} = {nearest_divisor(devices // others, degree)} would fit"
+    names = [name for name in ("tensor", "pipeline", "context") if degrees[name] > 1]
+    return f"{' x '.join(names)} has to divide {devices}"
+
+
+def group_faults(parallelism: ParallelismSection, data: int) -> Iterator[Fault]:
+    """Yield whether neighbours among the data x context ranks form whole groups."""
+    replicas = data * parallelism.context
+    for name, degree, what in (
+        ("expert", parallelism.expert, "experts"),
+        ("shard", parallelism.shard or 1, "states"),
+    ):
+        if replicas % degree:
+            shown = f"{data} data x {parallelism.context} context = {replicas} devices"
+            yield Fault(
+                f"parallelism.{name}",
+                f"{degree} devices that divide the {what} do not divide {shown}",
+                f"{name} = {nearest_divisor(replicas, degree)} would fit",
+                involves=("parallelism.data", "parallelism.context"),
+            )
 
 
 def nearest_divisor(number: int, wanted: int) -> int:
@@ -166,7 +187,10 @@ def stage_faults(
     split = f"{pipeline} pipeline" + (f" x {chunks} virtual" if chunks > 1 else "")
     problem = f"{blocks} blocks of {model.name} / ({split} stages)"
     if blocks % chunks == 0:
-        both = gcd(blocks // chunks, _quotient(devices, parallelism.tensor))
+        both = gcd(
+            blocks // chunks,
+            _quotient(devices, parallelism.tensor * parallelism.context),
+        )
         remedy = f"pipeline = {nearest_divisor(both, pipeline)} would fit"
     else:
         remedy = f"virtual_stages has to divide {blocks} as well"
@@ -229,7 +253,9 @@ def tensor_faults(
         counts.pop("kv_heads", None)  # one message is enough
     if parallelism.sequence:
         counts["sequence_length"] = model.tokens_per_sample
-    common = gcd(_quotient(devices, parallelism.pipeline), *counts.values())
+    common = gcd(
+        _quotient(devices, parallelism.pipeline * parallelism.context), *counts.values()
+    )
     fitting = nearest_divisor(common, tensor)
     for name, count in counts.items():
         if count % tensor:

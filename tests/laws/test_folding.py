@@ -26,8 +26,8 @@ def assert_folding_changes_nothing(given_plan):
             each["exposed_communication_s"] += each.pop("host_s")
     for part, seconds in expected.items():
         assert parts[part] == pytest.approx(seconds, abs=1e-9 * one.step_time), part
-    assert ledger(unfolded.workload, mesh.tensor, mesh.data) == ledger(
-        folded.workload, mesh.tensor, mesh.data
+    assert ledger(unfolded.workload, mesh.degrees) == ledger(
+        folded.workload, mesh.degrees
     )
 
 

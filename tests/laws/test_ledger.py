@@ -22,7 +22,7 @@ NORM = 4  # the gradient norm, one fp32 number
 def rows_of(given_plan):
     """The ledger as {(pattern, axis): (bytes, count)}."""
     mesh = given_plan.parallelism
-    rows = ledger(prepare(given_plan).workload, mesh.tensor, mesh.data)
+    rows = ledger(prepare(given_plan).workload, mesh.degrees)
     return {(row.op, row.axis): (row.bytes, row.count) for row in rows}
 
 
@@ -175,10 +175,8 @@ def test_the_norm_is_one_number_per_replica():
 def test_unfolding_keeps_wire_bytes(small):
     mesh = small.parallelism
     folded = prepare(small).workload
-    unfolded = unfold(folded, tensor=mesh.tensor, data=mesh.data)
-    assert ledger(unfolded, mesh.tensor, mesh.data) == ledger(
-        folded, mesh.tensor, mesh.data
-    )
+    unfolded = unfold(folded, mesh.degrees)
+    assert ledger(unfolded, mesh.degrees) == ledger(folded, mesh.degrees)
 
 
 @given(plans(), st.integers(2, 3))

@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 
-from simulator.placement import Degrees, group
+from simulator.mesh import Degrees, group_of, members
+from simulator.placement import group
 from simulator.plan import Plan
 from topologies.profile import load_profile
 
 NODE = 8
+AXES = ("tensor", "context", "expert", "data", "expert-data", "shard", "replicate")
 MESHES = [
     mesh
     for mesh in itertools.product((1, 2, 3, 4, 8, 16), (1, 2, 3, 4, 6, 8), (1, 2, 3, 8))
@@ -44,6 +46,39 @@ def groups_by_hand(axis, tensor, data, pipeline, pair):
     if axis == "data":
         return [[rank(p, d, t) for d in ds] for p in ps for t in ts]
     return [[rank(p, d, t) for p in pair] for d in ds for t in ts]
+
+
+def blocks_by_hand(axis, degrees, data):
+    """Return the ranks of every group of one stage with contexts, from coordinates."""
+    tensor, context = degrees.tensor, degrees.context
+    part = degrees.expert if axis.startswith("expert") else degrees.shard
+    key = {
+        "tensor": lambda t, c, d: (c, d),
+        "context": lambda t, c, d: (t, d),
+        "data": lambda t, c, d: (t,),
+        "expert": lambda t, c, d: (t, (d * context + c) // part),
+        "expert-data": lambda t, c, d: (t, (d * context + c) % part),
+        "shard": lambda t, c, d: (t, (d * context + c) // part),
+        "replicate": lambda t, c, d: (t, (d * context + c) % part),
+    }[axis]
+    groups = {}
+    for d, c, t in itertools.product(range(data), range(context), range(tensor)):
+        groups.setdefault(key(t, c, d), []).append((d * context + c) * tensor + t)
+    return sorted(map(tuple, groups.values()))
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize(
+    "sizes", [*itertools.product((1, 2), (1, 2, 3), (2, 4))], ids=str
+)
+def test_groups_of_a_stage_are_those_of_the_coordinates(axis, sizes):
+    tensor, context, data = sizes
+    degrees = Degrees(tensor, data, 1, context, expert=2, shard=data)
+    plane = tensor * context * data
+    by_hand = blocks_by_hand(axis, degrees, data)
+    assert by_hand == sorted(members(degrees.span(axis), plane))
+    for ranks in by_hand:
+        assert all(ranks == group_of(degrees.span(axis), rank) for rank in ranks)
 
 
 @pytest.mark.parametrize("mesh", MESHES, ids=str)

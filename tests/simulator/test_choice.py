@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from simulator.choice import Allowed, candidates, choose, fastest_time, serves
 from simulator.collectives import TABLE
 from simulator.collectives.options import Options
-from simulator.placement import Degrees, group
+from simulator.mesh import Degrees
+from simulator.placement import group
 from simulator.plan import Plan
 from topologies.catalogue import link
 from topologies.hardware import Cluster

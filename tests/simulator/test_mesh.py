@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.located.mesh import Mesh
+from simulator.mesh import Degrees
 from simulator.workload import Message, Role
 
 # Two tensor, three data, two pipeline ranks: device = (p · 3 + d) · 2 + t.
-MESH = Mesh(tensor=2, data=3, pipeline=2)
+MESH = Mesh(Degrees(tensor=2, data=3, pipeline=2))
 FIRST = Role(0, 0, 0, 6)
 LAST = Role(0, 1, 0, 6)
 
@@ -20,11 +21,13 @@ def message(axis, pair=(0, 1)):
     return Message("a message", pattern, axis, 8.0, pair)
 
 
-def test_ranks_are_numbered_tensor_innermost_then_data():
-    assert MESH.device(0, 0, 1) == 1
-    assert MESH.device(0, 1, 0) == 2
-    assert MESH.device(1, 0, 0) == 6
-    assert MESH.device(1, 2, 1) == 11
+def test_ranks_are_numbered_tensor_innermost_then_context_then_data():
+    degrees = Degrees(tensor=2, data=3, pipeline=2, context=2)
+    assert degrees.place(Role(0, 0, 1, 1)) == 1
+    assert degrees.place(Role(0, 0, 0, 1, context=1)) == 2
+    assert degrees.place(Role(1, 0, 0, 1)) == 4
+    assert list(range(12)) == [degrees.place(role) for role in degrees.roles(1)]
+    assert Mesh(degrees).device(1, 11) == 23
 
 
 @pytest.mark.parametrize(
@@ -61,19 +64,19 @@ def test_a_send_goes_from_the_first_of_its_pair_to_the_second():
 
 
 def test_a_tied_table_joins_the_first_and_the_last_stage():
-    mesh = Mesh(tensor=1, data=1, pipeline=4)
+    mesh = Mesh(Degrees(tensor=1, data=1, pipeline=4))
     assert mesh.groups(message("embedding"), [Role(0, 0, 0, 1)]) == [(0, 3)]
 
 
 def test_a_later_job_has_the_devices_after_the_first():
-    mesh = Mesh(tensor=2, data=2, pipeline=1, first=8)
+    mesh = Mesh(Degrees(tensor=2, data=2, pipeline=1), first=8)
     assert mesh.groups(message("data"), [Role(0, 0, 0, 4)]) == [(8, 10), (9, 11)]
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
 @settings(derandomize=True, deadline=None, max_examples=27, database=None)
 def test_folded_groups_are_those_of_all_ranks_once_each(tensor, data, pipeline):
-    mesh = Mesh(tensor, data, pipeline)
+    mesh = Mesh(Degrees(tensor, data, pipeline))
     for axis in ("tensor", "data", "model", "pipeline"):
         for stage in range(pipeline):
             sent = message(axis, (stage, (stage + 1) % pipeline))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from simulator.mesh import Degrees
 from simulator.metrics import Breakdown, breakdown, ledger
 from simulator.timeline import Span, Timeline
 from simulator.workload import Body, Message, Op, Repeat, Role, Workload
@@ -87,7 +88,9 @@ def test_a_ledger_counts_each_group_once():
     sums = Repeat((sum_, Repeat((sum_,), 2)), 3)
     body = Body("body", "forward", (sums, gradients, send))
     ops = tuple(Op("op", (0,), "compute", body, (), host_waits=False) for _ in range(5))
-    rows = ledger(Workload((Role(0, 0, 0, 8),), ops), tensor=4, data=2)
+    rows = ledger(
+        Workload((Role(0, 0, 0, 8),), ops), Degrees(tensor=4, data=2, pipeline=1)
+    )
     # 8 devices: 2 groups of 4 tensor ranks, 4 groups of 2 replicas, 8 senders.
     assert {(row.op, row.axis): (row.bytes, row.count) for row in rows} == {
         ("all-reduce", "tensor"): (5 * 9 * 2 * 8.0, 5 * 9 * 2),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from simulator.job import prepare
-from simulator.placement import Degrees, group, link_fit
+from simulator.mesh import Degrees
+from simulator.placement import group, link_fit
 from tests.laws.small_plans import plan
 from topologies.catalogue import link
 from topologies.profile import load_profile

@@ -8,6 +8,7 @@ from simulator.lowering.lower import lower
 from simulator.lowering.sent import written_out
 from simulator.lowering.staged import lower_stages
 from simulator.lowering.unfold import unfold
+from simulator.mesh import Degrees
 from simulator.metrics import ledger
 from simulator.workload import Beside, Message, flatten
 from tests.laws.small_plans import meshes, networked, plan
@@ -37,8 +38,8 @@ def test_every_message_is_an_op_of_its_own(choices):
         if inside:
             roles = tuple(split.roles[rank] for rank in op.ranks)
             assert roles == sent[op.body].roles
-    mesh = choices["tensor"], choices["data"]
-    assert ledger(split, *mesh) == ledger(whole, *mesh)
+    mesh = Degrees(choices["tensor"], choices["data"], choices["pipeline"])
+    assert ledger(split, mesh) == ledger(whole, mesh)
 
 
 @given(meshes())
@@ -46,9 +47,9 @@ def test_every_message_is_an_op_of_its_own(choices):
 def test_messages_of_inline_axes_stay_between_kernels(choices):
     split, sent = written_out(lowered(networked("star", **choices)), ("tensor",))
     assert "tensor" not in {each.message.axis for each in sent.values()}
-    mesh = choices["tensor"], choices["data"]
+    mesh = Degrees(choices["tensor"], choices["data"], choices["pipeline"])
     whole = lowered(networked("star", **choices))
-    assert ledger(split, *mesh) == ledger(whole, *mesh)
+    assert ledger(split, mesh) == ledger(whole, mesh)
 
 
 def test_equal_layers_share_a_body_and_places_do_not():
@@ -68,7 +69,7 @@ def test_equal_layers_share_a_body_and_places_do_not():
 def test_ranks_written_out_keep_their_place_on_the_mesh():
     """Else all replicas would send over the links of the first."""
     given_plan = plan(tensor=2, pipeline=2, data=3)
-    unfolded = unfold(lowered(given_plan), tensor=2, data=3)
+    unfolded = unfold(lowered(given_plan), Degrees(2, 3, 1))
     split, sent = written_out(unfolded, ())
     assert split.roles == unfolded.roles
     places = {

@@ -2,6 +2,7 @@
 
 from models.work import memory_work
 from simulator.lowering.unfold import unfold
+from simulator.mesh import Degrees
 from simulator.workload import Body, Message, Op, Repeat, Role, Workload
 
 KERNEL = memory_work("kernel", 1.0)
@@ -13,7 +14,7 @@ def sum_over(axis):
 
 
 def unfolded(*ops):
-    return unfold(Workload(FOLDED, ops), tensor=2, data=2)
+    return unfold(Workload(FOLDED, ops), Degrees(tensor=2, data=2, pipeline=2))
 
 
 def one_op(*items, ranks=(0,), host_waits=False):

@@ -11,7 +11,7 @@ from simulator.engines.batch.splits import Splits
 from simulator.job import make_pricer, plan_profile
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.stages import tied_parameters
-from simulator.placement import Degrees
+from simulator.mesh import Degrees
 from simulator.plan import Plan
 from simulator.pricing import Pricer
 from simulator.workload import Axis, Message

@@ -15,7 +15,7 @@ from simulator.lowering.formats import element_bytes
 from simulator.lowering.kept import kept_bytes
 from simulator.lowering.staged import plan_passes
 from simulator.lowering.stages import layer_parameters
-from simulator.placement import Degrees
+from simulator.mesh import Degrees
 from simulator.plan import Plan
 from simulator.price import NOTHING, Price
 from simulator.pricing import Pricer

@@ -1,0 +1,114 @@
+"""One layer of the table as a torch module: its operators, wired as the table says."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from typing_extensions import override
+
+from calibration.modules.table import Recipe, module_of
+from models.functions import Loss
+from models.model import Layer
+from models.operators import Elementwise, Operator
+from models.wiring import FIRST_TOKEN, INPUT, LAST_TOKEN, PREVIOUS, carried
+
+Values = dict[str, Any]
+"""What operators put out, by their names: tensors, or tuples of them."""
+
+
+class Step(NamedTuple):
+    """One operator in its turn.
+
+    Fields:
+        name: of the operator in the table.
+        module: name of the module that executes it.
+        reads: values in the order of the module's arguments.
+        is_core: whether it belongs to the core of attention.
+    """
+
+    name: str
+    module: str
+    reads: tuple[str, ...]
+    is_core: bool
+
+
+class LayerModule(nn.Module):
+    """The operators of a layer.
+
+    Takes and puts out one tensor, or a tuple whose first goes to the next layer and
+    whose others are the stack of values left for later ones.
+
+    Fields:
+        layer: its row of the table.
+        recomputes_core: whether the core of attention is computed again in backward
+            instead of kept.
+    """
+
+    def __init__(self, layer: Layer, recipe: Recipe) -> None:
+        super().__init__()
+        self.layer = layer
+        self.recomputes_core = False
+        self.steps: list[Step] = []
+        for operator in layer.operators:
+            if not _is_loss(operator):
+                self._add(operator, recipe)
+
+    def _add(self, operator: Operator, recipe: Recipe) -> None:
+        name = operator.name.replace(" ", "_").replace(".", "_")
+        while hasattr(self, name):
+            name += "_again"
+        self.add_module(name, module_of(operator, recipe))
+        reads = self.layer.reads.get(operator.name, (PREVIOUS,))
+        self.steps.append(Step(operator.name, name, reads, operator.is_core_attention))
+
+    @override
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return what the next layer reads, and behind it the stack."""
+        first, *stack = inputs
+        values: Values = {INPUT: first, PREVIOUS: first}
+        kept = len(stack) - self.layer.takes
+        for number, value in enumerate(stack[kept:], start=1):
+            values[carried(number)] = value
+        for core, steps in self._runs():
+            if core and self.recomputes_core:
+                put_out = checkpoint(self._run, steps, values, use_reentrant=False)
+            else:
+                put_out = self._run(steps, values)
+            values = values | put_out
+        stack = [*stack[:kept], *(values[name] for name in self.layer.leaves)]
+        result: Tensor = values[self.layer.puts_out]
+        return (result, *stack) if stack else result
+
+    def _runs(self) -> list[tuple[bool, list[Step]]]:
+        """Return the steps, those of the core of attention together."""
+        runs: list[tuple[bool, list[Step]]] = []
+        for step in self.steps:
+            if not runs or runs[-1][0] != step.is_core:
+                runs.append((step.is_core, []))
+            runs[-1][1].append(step)
+        return runs
+
+    def _run(self, steps: list[Step], values: Values) -> Values:
+        """Return what some steps put out beside `values`."""
+        values, put_out = dict(values), Values()
+        for step in steps:
+            module = self.get_submodule(step.module)
+            value = module(*(_read(values, name) for name in step.reads))
+            values[step.name] = values[PREVIOUS] = value
+            put_out[step.name] = put_out[PREVIOUS] = value
+        return put_out
+
+
+def _is_loss(operator: Operator) -> bool:
+    return isinstance(operator, Elementwise) and isinstance(operator.function, Loss)
+
+
+def _read(values: Values, name: str) -> Any:
+    """Return the value that a step reads by one of the words of `models.wiring`."""
+    if name == FIRST_TOKEN:
+        return values[INPUT][:, 0]
+    if name == LAST_TOKEN:
+        return values[INPUT][:, -1]
+    return values[name]

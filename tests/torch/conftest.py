@@ -1,0 +1,30 @@
+"""Tests that need torch: skipped without it, on one thread, one after another."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from calibration.torch_engine.errors import has_torch
+
+HERE = Path(__file__).parent
+
+# Where torch is missing, Python takes this folder for it, as `tests` is on its path.
+if not has_torch():
+    sys.modules["torch"] = None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("torch"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    import torch  # noqa: PLC0415 - it may be missing
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
