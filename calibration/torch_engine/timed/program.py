@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from simulator.collectives.table import TABLE
 from simulator.errors import RehearsalError
 from simulator.job import Job
 from simulator.located.carrier import Arrangement
@@ -127,6 +128,19 @@ def programs(job: Job) -> list[Program]:
         )
         for rank in range(len(job.workload.roles))
     ]
+
+
+def expected_bytes(job: Job) -> Bytes:
+    """Return the bytes of all sends of a step, by the table of collectives [B]."""
+    found = (_arrangement(job, op) for op in job.workload.ops)
+    return sum(_wire_bytes(each) for each in found if each is not None)
+
+
+def _wire_bytes(how: Arrangement) -> Bytes:
+    if how.pattern == "send":
+        return how.size
+    row = TABLE[how.pattern, how.algorithm]
+    return row.wire_bytes(how.size, len(how.groups[0]), how.options)
 
 
 def _arrangement(job: Job, op: Op) -> Arrangement | None:

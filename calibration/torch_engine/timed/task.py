@@ -51,14 +51,14 @@ def walk(
     groups = stream_groups(streams_of(programs))
     walker = Walker(program=programs[member.rank], groups=groups, patience=patience)
     walker.prepare()
-    walker.step(walker.await_messages(), _moment(member))
+    walker.step(walker.await_messages(), common_moment(member))
     faults = walker.faults()
     steps = []
     cpu = 0.0
     for number in range(int(repeats)):
         member.tell(f"step {number + 1}")
         arrivals = walker.await_messages()
-        begin = _moment(member)
+        begin = common_moment(member)
         before = time.process_time()
         steps.append(walker.step(arrivals, begin))
         cpu += time.process_time() - before
@@ -76,7 +76,7 @@ def streams_of(programs: Sequence[Program]) -> tuple[Stream, ...]:
     return tuple(sorted(found))
 
 
-def _moment(member: Member) -> Seconds:
+def common_moment(member: Member) -> Seconds:
     """Return a moment that all ranks agree on, when all are there.
 
     They are on one machine, and have one clock.

@@ -36,7 +36,7 @@ _ELEMENT = 4  # bytes of a number, as summed
 
 
 class Moments(NamedTuple):
-    """When an op was ready on this rank and when it ended, from the step's begin [s]."""
+    """When an op was ready on this rank, and when it ended, in the step [s]."""
 
     ready: Seconds
     end: Seconds

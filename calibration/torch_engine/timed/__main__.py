@@ -1,0 +1,87 @@
+"""Measure what a cable gives messages, or predict random plans and then run them.
+
+python -m calibration.torch_engine.timed links
+python -m calibration.torch_engine.timed study --seed 1 --plans 40
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from calibration.torch_engine.timed import study, two_hosts
+from simulator.errors import RehearsalError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do one of the two and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m calibration.torch_engine.timed")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    links = verbs.add_parser("links", help="measure a cable between two hosts")
+    links.add_argument("--repeats", type=int, default=9, help="of each case")
+    random = verbs.add_parser("study", help="predict random plans, then run them")
+    random.add_argument("--seed", type=int, default=1)
+    random.add_argument("--plans", type=int, default=40)
+    random.add_argument("--repeats", type=int, default=3, help="steps that count")
+    random.add_argument("--predict", action="store_true", help="only predict")
+    random.add_argument("--write", type=Path, default=None, help="file of all rows")
+    given = parser.parse_args(words)
+    try:
+        _links(given.repeats) if given.verb == "links" else _study(given)
+    except RehearsalError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def _links(repeats: int) -> None:
+    for row in two_hosts.write(repeats):
+        sys.stdout.write(f"{row['id']:40} {row['time_s']}\n")
+
+
+def _study(given: argparse.Namespace) -> None:
+    rows = study.predicted_rows(given.seed, given.plans)
+    path = given.write or study.FOLDER / "emulated-plans.toml"
+    path.write_text(study.report(rows, given.seed), "utf-8")
+    if given.predict:
+        for row in rows:
+            _say_prediction(row)
+        return
+    rows = study.study(rows, given.repeats, _say)
+    path.write_text(study.report(rows, given.seed), "utf-8")
+    errors = study.errors_of(rows)
+    assert errors is not None, "all have run"
+    contended = sum(row.is_contended for row in rows)
+    between = sum(row.is_contended_between_ops for row in rows)
+    _print(
+        f"{errors.rows} plans, median error {errors.median:.1%}, "
+        f"p90 {errors.p90:.1%}, bias {errors.bias:+.1%}, worst {errors.worst:+.1%} "
+        f"({errors.worst_id}); {contended} contended, {between} between ops"
+    )
+
+
+def _say_prediction(row: study.Row) -> None:
+    _print(
+        f"{row.drawn.name:34}{row.predicted:8.3f}{row.alone:8.3f}{row.unshared:8.3f}"
+    )
+
+
+def _say(row: study.Row) -> None:
+    run = row.measured
+    assert run is not None, "it has run"
+    is_equal = abs(run.wire_bytes - row.sent) <= 1e-4 * row.sent
+    _print(
+        f"{row.drawn.name:34}{row.predicted:8.3f}{run.step_time:8.3f}{row.error:+8.1%}"
+        f"{run.cpu_share:7.0%}{run.load:6.1f}{'' if is_equal else ' OTHER BYTES'}"
+    )
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
