@@ -16,12 +16,11 @@ from calibration.torch_engine.seats import in_hosts
 from calibration.torch_engine.timed.program import UntimedError, programs
 from calibration.torch_engine.timed.task import Walked, walk
 from calibration.torch_engine.world import Limits, World
-from simulator.engines.graph import Times
 from simulator.job import Job
 from simulator.plans.building import build_cluster
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.wiring import Rates, build_wiring
-from simulator.timeline import Timeline, timeline
+from simulator.timeline import Span, Timeline
 from topologies.graphs.wiring import Wiring
 from topologies.units import Bytes, Count, Ratio, Seconds
 
@@ -120,20 +119,24 @@ def _measured(job: Job, answers: Sequence[Walked], load: float) -> TimedRun:
     ]
     if faults:
         raise RunError("; ".join(faults))
-    steps = [_times(job, answers, k) for k in range(len(answers[0].steps))]
-    ends = [max(times.end) for times in steps]
+    steps = [_timeline(job, answers, k) for k in range(len(answers[0].steps))]
+    ends = [step.step_time for step in steps]
     cores = len(os.sched_getaffinity(0))
     cpu = sum(answer.cpu for answer in answers) / (sum(ends) * cores)
     middle = sorted(range(len(ends)), key=ends.__getitem__)[len(ends) // 2]
     wire = sum(answer.wire_bytes for answer in answers)
-    return TimedRun(tuple(ends), wire, cpu, load, timeline(job, steps[middle]))
+    return TimedRun(tuple(ends), wire, cpu, load, steps[middle])
 
 
-def _times(job: Job, answers: Sequence[Walked], number: int) -> Times:
-    """Return when each op was ready and ended: of a joint one, on its last rank."""
-    ready, end = [], []
+def _timeline(job: Job, answers: Sequence[Walked], number: int) -> Timeline:
+    """Return a step's spans; those of a joint op end on each rank when they did."""
+    spans = []
     for index, op in enumerate(job.workload.ops):
-        moments = [answers[rank].steps[number][index] for rank in op.ranks]
-        ready.append(max(one.ready for one in moments))
-        end.append(max(one.end for one in moments))
-    return Times(ready, end)
+        compute = float(job.prices[op.body].compute)
+        for rank in op.ranks:
+            ready, end = answers[rank].steps[number][index]
+            sent = 0.0 if compute else end - ready
+            spans.append(Span(op, rank, ready, end, compute, sent))
+    last = max(span.end for span in spans)
+    roles = job.workload.roles
+    return Timeline(roles, tuple(spans), last, (0.0,) * len(roles))

@@ -1,20 +1,11 @@
-"""Every row of the table, sent for real: what arrives, and how many bytes that took.
-
-All rows run at 2 to 8 ranks in one world of gloo processes, on tensors of whole
-numbers in float64, so that sums are exact in any order.
-"""
+"""Every row of the table with ranks and options, what is given, and what is to come."""
 
 from dataclasses import replace
 
-import pytest
+import torch
 
+from calibration.torch_engine.collectives import Peers, perform
 from simulator.collectives import TABLE, Options
-
-torch = pytest.importorskip("torch")
-
-from forked_ranks import on_ranks  # noqa: E402 - needs torch
-
-from calibration.torch_engine.collectives import Peers, perform  # noqa: E402 - same
 
 WORLD = 8
 BLOCK = 840  # elements: 1 … 8 divide it, so blocks are equal everywhere
@@ -132,9 +123,9 @@ def promised(row, rank, num_ranks, options):
     }.get(row.pattern)
 
 
-def work(rank, cases):
+def work(member, cases):
     """The faults and the bytes sent of all cases, on one rank."""
-    found = []
+    rank, found = member.rank, []
     for tag, (key, num_ranks, options) in enumerate(cases):
         row = TABLE[key]
         peers = Peers(members=range(WORLD), place=rank, tag=tag)
@@ -152,50 +143,3 @@ def size_of(row, num_ranks):
     """The message in NCCL's convention [B]."""
     is_block = row.pattern == "neighbour-exchange"
     return NUMBER * BLOCK * (1 if is_block else num_ranks)
-
-
-@pytest.fixture(scope="module")
-def outcomes():
-    """What came of every case, by case; all ranks' answers."""
-    tried = cases()
-    answers = on_ranks(WORLD, work, tried)
-    return list(zip(tried, zip(*answers, strict=True), strict=True))
-
-
-def test_every_row_is_tried_at_every_number_of_ranks_it_allows():
-    tried = {key for key, _, _ in cases()}
-    assert {key for key, row in TABLE.items() if not row.is_in_switch} == tried
-    assert len(cases()) > 150
-
-
-@pytest.mark.parametrize("key", [k for k, r in TABLE.items() if not r.is_in_switch])
-def test_everyone_gets_what_the_pattern_promises(outcomes, key):
-    for (name, num_ranks, options), answers in outcomes:
-        if name == key:
-            faults = [fault for fault, _ in answers if fault]
-            assert faults == [], f"{num_ranks} ranks, {options}"
-
-
-@pytest.mark.parametrize("key", [k for k, r in TABLE.items() if not r.is_in_switch])
-def test_bytes_sent_are_the_wire_bytes_of_the_table(outcomes, key):
-    row = TABLE[key]
-    for (name, num_ranks, options), answers in outcomes:
-        if name == key:
-            size = size_of(row, num_ranks)
-            expected = row.wire_bytes(size, num_ranks, options)
-            assert expected == pytest.approx(
-                sum(sent for _, sent in answers), rel=1e-12
-            )
-            rounds = row.rounds(num_ranks, size, options)
-            for place, (_, sent) in enumerate(answers):
-                own = sum(
-                    part.count * part.size[part.sender == place].sum()
-                    for part in rounds
-                )
-                assert own == pytest.approx(sent, rel=1e-12)
-
-
-def test_a_switch_is_not_a_rank():
-    peers = Peers(members=range(2), place=0)
-    with pytest.raises(ValueError, match="a switch that adds"):
-        perform(TABLE["all-reduce", "in-network"], torch.zeros(8), peers, 2)
