@@ -95,6 +95,7 @@ def test_what_is_sent_is_what_the_table_says_and_sums_are_right(keys):
     job = job_of(**keys)
     run = run_timed(job, repeats=1)
     assert whole(expected_bytes(job)) == run.wire_bytes
+    assert ledger(job.workload, job.plan.parallelism.degrees) == run.ledger
     (step,) = run.step_times
     assert step == max(span.end for span in run.timeline.spans)
     assert len(run.timeline.spans) == sum(len(op.ranks) for op in job.workload.ops)

@@ -1,4 +1,4 @@
-"""Measure what a cable gives messages, or predict random plans and then run them.
+"""Measure a cable, run random plans that were predicted before, or orders of rings.
 
 python -m calibration.torch_engine.timed links
 python -m calibration.torch_engine.timed study --seed 1 --plans 40
@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration.torch_engine.timed import study, two_hosts
+from calibration.torch_engine.timed import orders, results, study, two_hosts
 from simulator.errors import RehearsalError
+
+_STUDY = "emulated-plans"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -27,30 +29,43 @@ def main(words: Sequence[str] | None = None) -> int:
     random.add_argument("--repeats", type=int, default=3, help="steps that count")
     random.add_argument("--predict", action="store_true", help="only predict")
     random.add_argument("--write", type=Path, default=None, help="file of all rows")
+    order = verbs.add_parser("orders", help="run rings in right and wrong orders")
+    order.add_argument("--repeats", type=int, default=5, help="steps that count")
     given = parser.parse_args(words)
     try:
-        _links(given.repeats) if given.verb == "links" else _study(given)
+        _VERBS[given.verb](given)
     except RehearsalError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
 
 
-def _links(repeats: int) -> None:
-    for row in two_hosts.write(repeats):
-        sys.stdout.write(f"{row['id']:40} {row['time_s']}\n")
+def _links(given: argparse.Namespace) -> None:
+    for row in two_hosts.write(given.repeats):
+        _print(f"{row['id']:40} {row['time_s']}")
+
+
+def _orders(given: argparse.Namespace) -> None:
+    found = orders.measure(orders.CASES, given.repeats, _say_factor)
+    results.write("ring-orders", orders.report(found))
+
+
+def _say_factor(factor: orders.Factor) -> None:
+    _print(
+        f"{factor.case.name:42}{factor.predicted_factor:8.3f}"
+        f"{factor.measured_factor:8.3f}"
+    )
 
 
 def _study(given: argparse.Namespace) -> None:
     rows = study.predicted_rows(given.seed, given.plans)
-    path = given.write or study.FOLDER / "emulated-plans.toml"
-    path.write_text(study.report(rows, given.seed), "utf-8")
+    results.write(_STUDY, study.report(rows, given.seed), given.write)
     if given.predict:
         for row in rows:
             _say_prediction(row)
         return
     rows = study.study(rows, given.repeats, _say)
-    path.write_text(study.report(rows, given.seed), "utf-8")
+    results.write(_STUDY, study.report(rows, given.seed), given.write)
     errors = study.errors_of(rows)
     assert errors is not None, "all have run"
     contended = sum(row.is_contended for row in rows)
@@ -82,6 +97,8 @@ def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
+
+_VERBS = {"links": _links, "study": _study, "orders": _orders}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,10 +13,11 @@ from simulator.collectives.table import TABLE
 from simulator.errors import RehearsalError
 from simulator.job import Job
 from simulator.located.carrier import Arrangement
-from simulator.workload import Op, Stream
+from simulator.workload import Axis, Op, Pattern, Stream
 from topologies.units import Bytes, Seconds
 
 Own = tuple[int, ...]
+Kind = tuple[Pattern, Axis]
 
 
 class Call(NamedTuple):
@@ -25,10 +26,12 @@ class Call(NamedTuple):
     Fields:
         arrangement: who sends what to whom; of one group.
         place: of the rank among the participants.
+        kind: its pattern, and the axis of the mesh.
     """
 
     arrangement: Arrangement
     place: int
+    kind: Kind
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -175,7 +178,7 @@ def _parts(
         ]
         if len(here) < len(op.after) and len(op.ranks) == 1:
             raise UntimedError(f"{op.name} waits for another rank without a message")
-        call = None if found is None else Call(found, found.groups[0].index(rank))
+        call = None if found is None else _call(job, op, found, rank)
         is_kernel = call is None
         yield Part(
             op=index,
@@ -188,6 +191,12 @@ def _parts(
             host=float(price.host),
             call=call,
         )
+
+
+def _call(job: Job, op: Op, how: Arrangement, rank: int) -> Call:
+    assert job.located is not None, "checked before"
+    message = job.located.sent[op.body].message
+    return Call(how, how.groups[0].index(rank), (message.pattern, message.axis))
 
 
 def _receives(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -13,10 +14,11 @@ from calibration.emulation.network import EmulatedNetwork
 from calibration.emulation.shape import Shape
 from calibration.torch_engine.errors import RunError
 from calibration.torch_engine.seats import in_hosts
-from calibration.torch_engine.timed.program import UntimedError, programs
+from calibration.torch_engine.timed.program import Kind, UntimedError, programs
 from calibration.torch_engine.timed.task import Walked, walk
 from calibration.torch_engine.world import Limits, World
 from simulator.job import Job
+from simulator.metrics import LedgerRow
 from simulator.plans.building import build_cluster
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.wiring import Rates, build_wiring
@@ -33,6 +35,7 @@ class TimedRun(NamedTuple):
     Fields:
         step_times: of every step that counts, the first one apart [s].
         wire_bytes: that all ranks sent in a step [B].
+        ledger: the messages of a step, as they were sent.
         cpu_share: of the machine's processors that the ranks kept busy [1].
         load: of the machine when the run began, as `uptime` shows it [1].
         timeline: of the step of median length.
@@ -40,6 +43,7 @@ class TimedRun(NamedTuple):
 
     step_times: tuple[Seconds, ...]
     wire_bytes: Bytes
+    ledger: tuple[LedgerRow, ...]
     cpu_share: Ratio
     load: float
     timeline: Timeline
@@ -125,7 +129,18 @@ def _measured(job: Job, answers: Sequence[Walked], load: float) -> TimedRun:
     cpu = sum(answer.cpu for answer in answers) / (sum(ends) * cores)
     middle = sorted(range(len(ends)), key=ends.__getitem__)[len(ends) // 2]
     wire = sum(answer.wire_bytes for answer in answers)
-    return TimedRun(tuple(ends), wire, cpu, load, steps[middle])
+    return TimedRun(tuple(ends), wire, _ledger(answers), cpu, load, steps[middle])
+
+
+def _ledger(answers: Sequence[Walked]) -> tuple[LedgerRow, ...]:
+    """Return what was sent in one step, in the order of the simulator's own ledger."""
+    sizes: dict[Kind, list[Bytes]] = defaultdict(list)
+    for answer in answers:
+        for kind, some in answer.sizes.items():
+            sizes[kind] += some
+    return tuple(
+        LedgerRow(*kind, sum(sizes[kind]), len(sizes[kind])) for kind in sorted(sizes)
+    )
 
 
 def _timeline(job: Job, answers: Sequence[Walked], number: int) -> Timeline:

@@ -8,16 +8,13 @@ top of the same ops on the same graph, each message or collective alone on it.
 
 from __future__ import annotations
 
-import os
-import sys
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 from random import Random
 
 from calibration.statistics import Errors, summarize
+from calibration.torch_engine.timed import results
 from calibration.torch_engine.timed.drawing import Drawn, draw
 from calibration.torch_engine.timed.program import expected_bytes
 from calibration.torch_engine.timed.running import TimedRun, run_timed
@@ -25,16 +22,12 @@ from simulator.api import run
 from simulator.errors import RehearsalError
 from simulator.job import Job, prepare
 from simulator.plan import Plan
-from simulator.plans.dumping import toml_value
-from simulator.version import VERSION
 from topologies.units import Bytes, Count, Ratio, Seconds
 
-FOLDER = Path(__file__).parents[2] / "measured"
 _KINDS = (
     *("ring", "pipeline-data", "tree", "tensor-data", "halving-doubling"),
     *("pipeline-data", "parameter-server", "pipeline", "pipeline-data"),
 )
-_PROGRAM = "calibration.torch_engine.timed"
 _SHORTEST: Seconds = 0.4
 _LONGEST: Seconds = 4.0
 _CONTENDED: Ratio = 1.05
@@ -137,33 +130,23 @@ def study(
     return done
 
 
-def report(rows: Iterable[Row], seed: int) -> str:
-    """Return the file of a study as TOML text; rows that have not run have no time."""
-    rows = list(rows)
-    command = f"`python -m {_PROGRAM} study --seed {seed} --plans {len(rows)}"
-    head = {
-        "date": datetime.now(tz=UTC).date().isoformat(),
+def report(rows: Sequence[Row], seed: int) -> list[str]:
+    """Return the lines of a study's file; rows that have not run have no time."""
+    counted = {
         "seed": seed,
         "plans": len(rows),
         "profile": "gloo-emulated",
-        "rehearsal": VERSION,
-        "python": sys.version.split()[0],
-        "torch": version("torch"),
-        "kernel": os.uname().release,
-        "cores": len(os.sched_getaffinity(0)),
         "contended": sum(row.is_contended for row in rows),
         "contended_between_ops": sum(row.is_contended_between_ops for row in rows),
     }
-    lines = [
-        "# Random plans on emulated networks: predicted first, then run.",
-        f"# {command}` writes this file.",
-        *(f"{key} = {toml_value(value)}" for key, value in head.items()),
-    ]
+    lines = results.head(
+        "Random plans on emulated networks: predicted first, then run.",
+        f"study --seed {seed} --plans {len(rows)}",
+    )
+    lines += results.keys(counted)
     for name, some in _parts(rows):
-        lines += ["", f"[errors.{name}]", *_summary(some)]
-    for row in rows:
-        lines += ["", "[[row]]", *_entry(row)]
-    return "\n".join(lines) + "\n"
+        lines += ["", f"[errors.{name}]", *results.keys(_summary(some))]
+    return [*lines, *results.rows(map(_entry, rows))]
 
 
 def errors_of(rows: Iterable[Row]) -> Errors | None:
@@ -182,11 +165,11 @@ def _parts(rows: Sequence[Row]) -> Iterable[tuple[str, list[Row]]]:
         yield kind, [row for row in measured if row.drawn.kind == kind]
 
 
-def _summary(rows: Sequence[Row]) -> list[str]:
+def _summary(rows: Sequence[Row]) -> dict[str, object]:
     errors = errors_of(rows)
     if errors is None:
-        return ["rows = 0"]
-    numbers = {
+        return {"rows": 0}
+    return {
         "rows": errors.rows,
         "median": round(errors.median, 4),
         "p90": round(errors.p90, 4),
@@ -194,14 +177,14 @@ def _summary(rows: Sequence[Row]) -> list[str]:
         "worst": round(errors.worst, 4),
         "worst_row": errors.worst_id,
     }
-    return [f"{key} = {toml_value(value)}" for key, value in numbers.items()]
 
 
-def _entry(row: Row) -> list[str]:
-    """Return the lines of one row."""
+def _entry(row: Row) -> dict[str, object]:
+    """Return what the file says of a row; its plan is JSON."""
     values: dict[str, object] = {
         "name": row.drawn.name,
-        "plan": str(row.drawn.plan),
+        "kind": row.drawn.kind,
+        "plan": json.dumps(row.drawn.plan),
         "predicted_s": round(row.predicted, 5),
         "alone_s": round(row.alone, 5),
         "unshared_s": round(row.unshared, 5),
@@ -216,4 +199,4 @@ def _entry(row: Row) -> list[str]:
             "cpu_share": round(row.measured.cpu_share, 3),
             "load": round(row.measured.load, 2),
         }
-    return [f"{key} = {toml_value(value)}" for key, value in values.items()]
+    return values

@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from calibration.torch_engine.rank import Member
-from calibration.torch_engine.timed.program import Program
+from calibration.torch_engine.timed.program import Kind, Program
 from calibration.torch_engine.timed.walking import Moments, Walker, stream_groups
 from simulator.workload import Stream
 from topologies.units import Bytes, Count, Seconds
@@ -25,12 +25,14 @@ class Walked(NamedTuple):
     Fields:
         steps: when each of its ops was ready and ended, by op, for each step.
         wire_bytes: sent in a step [B].
+        sizes: of the messages it began in a step, by pattern and axis [B].
         faults: what arrived and should not have.
         cpu: time of the processor in the steps that count [s].
     """
 
     steps: list[dict[int, Moments]]
     wire_bytes: Bytes
+    sizes: dict[Kind, list[Bytes]]
     faults: list[str]
     cpu: Seconds
 
@@ -62,7 +64,7 @@ def walk(
         before = time.process_time()
         steps.append(walker.step(arrivals, begin))
         cpu += time.process_time() - before
-    return Walked(steps, walker.wire_bytes, faults, cpu)
+    return Walked(steps, walker.wire_bytes, walker.sizes, faults, cpu)
 
 
 def streams_of(programs: Sequence[Program]) -> tuple[Stream, ...]:

@@ -14,6 +14,7 @@ which there are none here.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +28,7 @@ from torch.distributed import ProcessGroup
 
 from calibration.torch_engine.collectives import Peers, perform
 from calibration.torch_engine.timed.clock import Arrival, Ending, sleep_until
-from calibration.torch_engine.timed.program import Call, Part, Program, Receive
+from calibration.torch_engine.timed.program import Call, Kind, Part, Program, Receive
 from simulator.collectives.table import TABLE
 from simulator.workload import Stream
 from topologies.units import Bytes, Seconds
@@ -52,6 +53,8 @@ class Walker:
         patience: with one message [s].
         tensors: that messages carry, by op.
         wire_bytes: all that was sent in the last step [B].
+        sizes: of the messages that this rank began in the last step, by pattern and
+            axis; of a collective that is its first participant [B].
     """
 
     program: Program
@@ -59,6 +62,7 @@ class Walker:
     patience: Seconds
     tensors: dict[int, Tensor] = field(default_factory=dict)
     wire_bytes: Bytes = 0.0
+    sizes: dict[Kind, list[Bytes]] = field(default_factory=dict)
 
     def prepare(self) -> None:
         """Make the tensors of all messages, full of this rank's number plus one."""
@@ -89,7 +93,7 @@ class Walker:
         """
         walk = _Step(self, arrivals, begin)
         walk.run()
-        self.wire_bytes = walk.wire_bytes
+        self.wire_bytes, self.sizes = walk.wire_bytes, dict(walk.sizes)
         return walk.moments
 
     def faults(self) -> list[str]:
@@ -147,6 +151,7 @@ class _Step:
         }
         self.moments: dict[int, Moments] = {}
         self.wire_bytes = 0.0
+        self.sizes: dict[Kind, list[Bytes]] = defaultdict(list)
         self.queues: dict[Stream, SimpleQueue[tuple[Part, Seconds] | None]] = {
             stream: SimpleQueue() for stream in walker.program.streams
         }
@@ -220,6 +225,10 @@ class _Step:
             row = TABLE[how.pattern, how.algorithm]
             perform(row, tensor, peers, len(call.members), how.options)
         self.wire_bytes += peers.wire_bytes
+        if call.place == 0:
+            size = float(tensor.numel() * tensor.element_size())
+            whole = len(call.members) if how.pattern == "all-gather" else 1
+            self.sizes[call.kind].append(whole * size)
 
 
 def stream_groups(streams: Sequence[Stream]) -> dict[Stream, ProcessGroup]:
