@@ -6,8 +6,8 @@ where the blocks of each pattern begin and end.
 """
 
 from calibration.torch_engine.collectives.carrying import carry_out
-from calibration.torch_engine.collectives.parts import Part, Turn, turns
+from calibration.torch_engine.collectives.parts import Part, Turn, own_part, turns
 from calibration.torch_engine.collectives.patterns import perform
 from calibration.torch_engine.collectives.peers import Peers
 
-__all__ = ["Part", "Peers", "Turn", "carry_out", "perform", "turns"]
+__all__ = ["Part", "Peers", "Turn", "carry_out", "own_part", "perform", "turns"]

@@ -8,27 +8,22 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from calibration.torch_engine.collectives.parts import Part, Turn, turns
+from calibration.torch_engine.collectives.parts import Part, Turn
 from calibration.torch_engine.collectives.peers import Peers
-from simulator.collectives.rounds import Step
 
 
-def carry_out(steps: Sequence[Step], whole: Tensor, peers: Peers) -> None:
+def carry_out(own: Sequence[Turn], blocks: Sequence[Tensor], peers: Peers) -> None:
     """Carry out one participant's part of a collective, in place.
 
     Args:
-        steps: of the collective.
-        whole: of one dimension; it is cut into the blocks of the steps, as equal as
-            whole elements allow.
+        own: what the participant does, turn by turn.
+        blocks: that messages carry.
         peers: the other participants.
 
     Raises:
         RuntimeError: a peer is gone, or did not answer in time.
     """
-    if not steps:
-        return
-    blocks = cut(whole, steps[0].num_blocks)
-    for turn in turns(steps, peers.place):
+    for turn in own:
         _take(turn, blocks, peers)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
+from simulator.collectives.algorithm import Algorithm
+from simulator.collectives.options import Options
 from simulator.collectives.rounds import NO_BLOCK, Step
+from topologies.units import Bytes
 
 
 class Part(NamedTuple):
@@ -33,6 +37,35 @@ class Turn(NamedTuple):
 
     sends: tuple[Part, ...]
     receives: tuple[Part, ...]
+
+
+class Own(NamedTuple):
+    """All that a participant does in a collective.
+
+    Fields:
+        steps: of all participants.
+        turns: its own.
+    """
+
+    steps: tuple[Step, ...]
+    turns: tuple[Turn, ...]
+
+
+@lru_cache(maxsize=1024)
+def own_part(
+    row: Algorithm, num_ranks: int, size: Bytes, options: Options, place: int
+) -> Own:
+    """Return what a participant does in a collective; worked out once.
+
+    Args:
+        row: of the table of collectives.
+        num_ranks: n [1].
+        size: in NCCL's convention for the pattern [B].
+        options: choices within the algorithm.
+        place: number of the participant.
+    """
+    steps = tuple(row.sends(num_ranks, size, options))
+    return Own(steps, tuple(turns(steps, place)))
 
 
 def turns(steps: Iterable[Step], place: int) -> Iterator[Turn]:

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from calibration.torch_engine.collectives.carrying import carry_out, cut
+from calibration.torch_engine.collectives.parts import own_part
 from calibration.torch_engine.collectives.peers import Peers
 from simulator.collectives.algorithm import Algorithm
 from simulator.collectives.options import DEFAULTS, Options
@@ -57,9 +58,10 @@ def perform(
     if row.is_in_switch:
         raise ValueError(f"{row.pattern} by {row.name} needs a switch that adds")
     begin, size, end = _FORMS[row.pattern]
-    steps = row.sends(num_ranks, size(tensor, num_ranks), options)
-    whole = begin(tensor, peers, num_ranks, steps)
-    carry_out(steps, whole, peers)
+    own = own_part(row, num_ranks, size(tensor, num_ranks), options, peers.place)
+    whole = begin(tensor, peers, num_ranks, own.steps)
+    if own.turns:
+        carry_out(own.turns, cut(whole, own.steps[0].num_blocks), peers)
     return end(whole, peers, num_ranks)
 
 

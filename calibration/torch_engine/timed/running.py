@@ -24,9 +24,11 @@ from simulator.plans.network_records import ClusterSection
 from simulator.plans.wiring import Rates, build_wiring
 from simulator.timeline import Span, Timeline
 from topologies.graphs.wiring import Wiring
-from topologies.units import Bytes, Count, Ratio, Seconds
+from topologies.units import Bytes, BytesPerSecond, Count, Ratio, Seconds
 
 _PATIENCE: Seconds = 60.0
+_PAUSE: Seconds = 2.5e-4  # in which a cable may save up bytes
+_LEAST_BURST = 1_500  # bytes
 
 
 class TimedRun(NamedTuple):
@@ -68,7 +70,7 @@ def run_timed(
     Args:
         job: with all ranks written out, on a graph.
         repeats: steps that count; an odd number has a middle one [1].
-        shape: of the cables.
+        shape: of the cables; `shape_at` their rate if left out.
         patience: with one message [s].
         watched: context in which the ranks run, for what is done to them meanwhile.
 
@@ -80,6 +82,7 @@ def run_timed(
     """
     tasks = programs(job)
     load = os.getloadavg()[0]
+    shape = shape or shape_at(job.cluster.network.bandwidth)
     with EmulatedNetwork(cables(job.plan.cluster), shape) as network:
         places = in_hosts(network, range(len(tasks)))
         limits = Limits(waiting=patience)
@@ -107,6 +110,19 @@ def cables(section: ClusterSection) -> Wiring:
         )
     rate = build_cluster(section).network.bandwidth
     return build_wiring(section, Rates(rate, rate))
+
+
+def shape_at(rate: BytesPerSecond) -> Shape:
+    """Return the shape of cables for messages that follow each other.
+
+    What a token bucket saves up in a pause goes at once afterwards, so a full bucket
+    hides the latency of the next message. It is held to what a link carries in a
+    quarter of a millisecond, about what a timer of this machine is late.
+
+    Args:
+        rate: of the cables [B/s].
+    """
+    return Shape(burst=max(_LEAST_BURST, round(rate * _PAUSE)))
 
 
 def unplugged(network: EmulatedNetwork) -> str:

@@ -25,6 +25,7 @@ from calibration.torch_engine.collectives import Peers, perform
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.seats import in_hosts
 from calibration.torch_engine.timed.clock import sleep_until
+from calibration.torch_engine.timed.running import shape_at
 from calibration.torch_engine.timed.task import common_moment
 from calibration.torch_engine.world import World
 from simulator.collectives.table import TABLE
@@ -71,7 +72,10 @@ def measure(rate: BytesPerSecond, repeats: Count) -> list[tuple[Case, Seconds]]:
         if case.num_bytes < _LONGEST * rate
     ]
     cable = Wiring(network=ring(hosts=2, bandwidth=rate, latency=0.0))
-    with EmulatedNetwork(cable) as network, World(in_hosts(network, (0, 1))) as world:
+    with (
+        EmulatedNetwork(cable, shape_at(rate)) as network,
+        World(in_hosts(network, (0, 1))) as world,
+    ):
         answers = world.run(partial(_timed, cases=cases, repeats=repeats))
     both = zip(*answers, strict=True)  # by case, then by rank
     return [
