@@ -30,7 +30,14 @@ from pathlib import Path
 from calibration.reading import FaultList, Reading
 from calibration.row_entries import entry_rows
 from calibration.row_table import table_rows
-from calibration.score_file import CONSTANT_MFU, QUANTITIES, Baseline, Row, ScoreFile
+from calibration.score_file import (
+    CONSTANT_MFU,
+    QUANTITIES,
+    SPEEDUPS,
+    Baseline,
+    Row,
+    ScoreFile,
+)
 from calibration.tables import Table, read_table
 from calibration.values import is_whole, positive
 from simulator.errors import Fault, PlanError
@@ -184,12 +191,13 @@ def _check_references(reading: Reading, rows: list[Row]) -> None:
             reading.fault_at(row.place, "id", f"{shown(row.id)} is given to two rows")
         known.add(row.id)
     for row in rows:
-        if "speedup" in row.measured and row.relative_to not in known:
+        named = next((name for name in SPEEDUPS if name in row.measured), None)
+        if named and row.relative_to not in known:
             problem = f"of {row.id} refers to {shown(row.relative_to)}"
             remedy = 'add relative_to = "ID" of the row that is 1'
             if row.relative_to:
                 remedy = choices(row.relative_to, sorted(known))
-            reading.fault_at(row.place, "speedup", problem, remedy)
+            reading.fault_at(row.place, named, problem, remedy)
 
 
 def _baselines(reading: Reading, rows: list[Row]) -> Iterator[Baseline]:

@@ -20,6 +20,7 @@ from simulator.memory import memory
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.result import Engine
 from simulator.timeline import step_time
 from topologies.units import Bytes, Flop, Ratio, Seconds
@@ -32,6 +33,7 @@ class Prediction:
     Fields:
         step_time_s: of one optimizer step [s].
         ideal_time_s: of its FLOP, recomputation included, at peak [s].
+        model_flop: of a step, recomputation apart [FLOP].
         samples, tokens: of a step, over all replicas [1].
         devices: that take part [1].
         mfu: model FLOP/s over peak [1].
@@ -41,6 +43,7 @@ class Prediction:
 
     step_time_s: Seconds
     ideal_time_s: Seconds
+    model_flop: Flop
     samples: int
     tokens: int
     devices: int
@@ -57,7 +60,7 @@ class Prediction:
         """Return the quantity that a score file calls `name`, in SI units.
 
         Args:
-            name: one of `quantities`, but for `speedup`.
+            name: one of `quantities`, but for a speedup.
             step_time: to work it out from; the predicted one if left out.
         """
         time = self.step_time_s if step_time is None else step_time
@@ -66,6 +69,7 @@ class Prediction:
             "samples_per_s": self.samples / time,
             "tokens_per_s": self.tokens / time,
             "tokens_per_s_per_device": self.tokens / time / self.devices,
+            "flop_per_s": self.model_flop / time,
             "mfu": self.mfu * self.step_time_s / time,
             "memory_peak_bytes": self.memory_peak_bytes,
         }
@@ -125,6 +129,8 @@ def predict_training(plan: Plan, engine: Engine = "analytical") -> Prediction:
     return Prediction(
         step_time_s=time,
         ideal_time_s=hardware_flop(job) / peak,
+        model_flop=plan.batch.global_
+        * (job.model.forward_flop() + job.model.backward_flop()),
         samples=plan.batch.global_,
         tokens=plan.batch.global_ * job.model.tokens_per_sample,
         devices=plan.world_size,
@@ -153,10 +159,11 @@ def hardware_flop(job: Job) -> Flop:
 
     Source: Narayanan et al., arXiv:2104.04473, appendix.
     """
-    model, recompute = job.model, job.plan.parallelism.recompute
+    model, mesh = job.model, job.plan.parallelism
     counts = Counter(model.layers)  # equal layers are one object
     repeated = sum(
-        count * _repeated_flop(layer, recompute) for layer, count in counts.items()
+        count * _repeated_flop(layer, recompute_of(mesh, layer))
+        for layer, count in counts.items()
     )
     once = model.forward_flop() + model.backward_flop()
     return job.plan.batch.global_ * (once + repeated)

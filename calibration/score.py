@@ -21,6 +21,7 @@ from calibration.files import read_score_files
 from calibration.predictions import CollectivePrediction, Prediction, predict
 from calibration.score_file import (
     CONSTANT_MFU,
+    SPEEDUPS,
     Baseline,
     Row,
     ScoreFile,
@@ -194,7 +195,7 @@ def _row_score(
     absent = ", ".join(name for name in row.measured if name not in names)
     reason = f"no {absent} is predicted of it" if absent else "nothing is measured"
     for name in names:
-        if name != "speedup":
+        if name not in SPEEDUPS:
             value = predicted.quantity(name)
         elif row.relative_to == row.id:
             reason = "speedups are relative to it"
@@ -203,8 +204,8 @@ def _row_score(
             reason = f"{row.relative_to}, which it is relative to, was not predicted"
             continue
         else:
-            reference = known[row.relative_to].quantity("samples_per_s")
-            value = predicted.quantity("samples_per_s") / reference
+            rate = SPEEDUPS[name]
+            value = predicted.quantity(rate) / known[row.relative_to].quantity(rate)
         comparisons.append(
             Comparison(quantity=name, measured=row.measured[name], predicted=value)
         )

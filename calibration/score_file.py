@@ -12,11 +12,17 @@ QUANTITIES: dict[str, str] = {
     "tokens_per_s": "1",
     "tokens_per_s_per_device": "1",
     "mfu": "1",
+    "flop_per_s": "1",
     "speedup": "1",
+    "flop_speedup": "1",
     "memory_peak_bytes": "B",
     "collective_time_s": "s",
 }
 """What may be measured, and its unit; the first that a row has is its main one."""
+
+SPEEDUPS: dict[str, str] = {"speedup": "samples_per_s", "flop_speedup": "flop_per_s"}
+"""Quantities that are relative to another row, and what is divided by what is there:
+samples, or the model's FLOP, by which networks that grow with the devices compare."""
 
 CONSTANT_MFU = "constant-mfu"
 """The one baseline that is computed here (`calibration.baselines`)."""

@@ -110,10 +110,17 @@ def core_attention(
     tokens, heads = shape.sequence_length, shape.heads
     is_causal, has_dropout = shape.traits.is_causal, shape.traits.has_dropout
     if shape.attention == "flash":
-        kernel = FlashAttention(
-            "attention", heads, tokens, key_width, is_causal, value_width
+        return (
+            FlashAttention(
+                "attention",
+                heads,
+                tokens,
+                key_width,
+                is_causal,
+                value_width,
+                shape.kv_heads,
+            ),
         )
-        return (kernel,)
     scores = heads * tokens * tokens
     softmax = MaskedSoftmax("softmax", heads, tokens, is_causal)
     drop = dropout("attention dropout", scores, Split.INNER, scores_row=tokens)

@@ -18,12 +18,14 @@ Source: Le et al., arXiv:1112.6209, section 3 and figure 1 (18 x 18 receptive fi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from models.convolutional.blocks import Maps
 from models.convolutional.path import Path
+from models.functions import Contrast, Pool
 from models.model import Layer, Model
-from models.operators import Elementwise, LocallyConnected, Window
+from models.operators import Elementwise, LocallyConnected, Sliding, Split, Window
 
 IMAGE = Maps(3, 200, 200)
 _CONTRAST = 5  # side of the neighbourhood that normalises a place
@@ -126,9 +128,16 @@ def _l2_pool(maps: Maps, window: Window) -> Path:
     and writes one of the input's size; both are kept.
     """
     outputs = maps.slide(window.size, window.stride, 0)
+    sliding = _sliding(window, maps, outputs)
     moved = 2.0 * (maps.elements + outputs.elements)
     operator = Elementwise(
-        "l2 pool", moved, 2.0 * moved, kept_bytes=moved, window=window
+        "l2 pool",
+        moved,
+        2.0 * moved,
+        kept_bytes=moved,
+        function=Pool("l2", window.size, window.stride),
+        split=Split.PLACES,
+        sliding=sliding,
     )
     return Path(maps).then(operator, outputs)
 
@@ -140,8 +149,10 @@ def _contrast(maps: Maps, *, keeps_output: bool) -> Path:
     the maps and applied by another: forward reads the input twice, writes and reads the
     difference twice, and writes the output. Backward sums output times gradient over
     the neighbourhood, applies it, and does both again for the mean. The deviations are
-    kept, and the output, by what reads it next if anything does. The neighbourhoods of
-    mean and deviation add up, which makes the window of both.
+    kept, and the output, by what reads it next if anything does.
+
+    Sums over maps need no neighbour. Of those a place reads two numbers of each place
+    around it: the mean's, and, when that is applied there, the deviation's.
     """
     elements, places = maps.elements, maps.height * maps.width
     kept = 2.0 * (places + (elements if keeps_output else 0))
@@ -151,6 +162,13 @@ def _contrast(maps: Maps, *, keeps_output: bool) -> Path:
         backward_bytes=2.0 * (8 * elements + 5 * places),
         kept_bytes=kept,
         launches=(4, 4),
-        window=Window(2 * _CONTRAST - 1),
+        function=Contrast(_CONTRAST),
+        split=Split.PLACES,
+        sliding=_sliding(Window(_CONTRAST), replace(maps, channels=2), maps),
     )
     return Path(maps).then(operator)
+
+
+def _sliding(window: Window, inputs: Maps, outputs: Maps) -> Sliding:
+    sides = ((maps.height, maps.width) for maps in (inputs, outputs))
+    return Sliding(window, inputs.channels, *sides)

@@ -64,8 +64,8 @@ def build(name: str, overrides: Mapping[str, object] | None = None) -> Model:
 
     Args:
         name: a published name, a family, or any label beside a `family` override.
-        overrides: `TRANSFORMER_KEYS` of `models.transformer_overrides`, `MLP_KEYS` or
-            `LSTM_KEYS`, by name.
+        overrides: `TRANSFORMER_KEYS` of `models.transformer_overrides`, `MLP_KEYS`,
+            `LSTM_KEYS` or `IMAGE_KEYS`, by name.
 
     Raises:
         UnknownModel: for a name that nothing matches; it suggests the nearest.
@@ -78,8 +78,9 @@ def build(name: str, overrides: Mapping[str, object] | None = None) -> Model:
             raise ValueError(f"family: {name} is a published model; leave family out")
         return _free(name, family, changes)
     if name in NETWORKS:
-        refuse_unknown(name, changes, allowed=())
-        return NETWORKS[name].build()
+        network = NETWORKS[name]
+        refuse_unknown(name, changes, allowed=network.overrides)
+        return network.build(**{key: integer(key, changes[key]) for key in changes})
     if name not in _TRANSFORMERS:
         raise UnknownModel(_unknown(name))
     shape = replaced_shape(name, _TRANSFORMERS[name].shape, changes)

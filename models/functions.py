@@ -160,6 +160,7 @@ class Pool:
             and bias a map (`scaled`).
         kernel, stride, padding: along height and width [1].
         is_ceiled: whether the last window may stand over the edge.
+        channels: maps with a factor and a bias, if `scaled` [1].
     """
 
     kind: Literal["max", "average", "l2", "scaled"]
@@ -167,6 +168,7 @@ class Pool:
     stride: int
     padding: int = 0
     is_ceiled: bool = False
+    channels: int = 0
 
 
 @dataclass(frozen=True, slots=True)

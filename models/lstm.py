@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from models.classification import cross_entropy
+from models.functions import Dropout
 from models.model import Layer, Model
 from models.operators import Elementwise, Embedding, Linear, Lstm, Operator, Split
+from models.wiring import CHAIN, LAST_TOKEN
 
 LSTM_KEYS = ("layers", "hidden", "sequence_length", "vocabulary")
 
@@ -77,7 +79,9 @@ def _dropped(shape: LstmShape, width: int) -> tuple[Operator, ...]:
         return ()
     elements = float(shape.sequence_length * width)
     moved = 4.0 * elements
-    return (Elementwise("dropout", moved, moved, mask_bytes=elements),)
+    return (
+        Elementwise("dropout", moved, moved, mask_bytes=elements, function=Dropout()),
+    )
 
 
 def _head(shape: LstmShape) -> Layer:
@@ -88,4 +92,5 @@ def _head(shape: LstmShape) -> Layer:
         Linear("logits", rows, shape.hidden, classes),
         cross_entropy("cross entropy", classes, rows),
     )
-    return Layer("head", operators, rows, role="head")
+    reads = {"logits": (LAST_TOKEN,)} if shape.classes else CHAIN
+    return Layer("head", operators, rows, role="head", reads=reads)

@@ -9,7 +9,8 @@ before and after; how many bytes is `TokenExchange.exchanged_bytes`, and which
 messages, decided in the lowering.
 
 Assumes: balance: every expert gets tokens · k / E rows of a sample, or as many times
-more or fewer as the capacity factor says.
+more or fewer as the capacity factor says. What the fullest of several devices gets
+beyond that is decided in the lowering.
 """
 
 from __future__ import annotations
@@ -95,10 +96,20 @@ class ExpertLinear:
         return (self._work(f"{self.name} W", share, (inner, columns, rows)),)
 
     def saved_bytes(self, share: Share) -> float:
-        """Return the input's bytes, padding included [B]."""
-        divisor = share.tensor if self.split is Split.ROW else share.sequence
+        """Return the input's bytes, padding included [B].
+
+        Under sequence parallelism rows are gathered before the first product, and kept
+        as they are.
+        """
+        divisor = share.tensor if self.split is Split.ROW else 1
         elements = self.capacity * self.rows * self.inner
         return share.element * share.samples * elements / divisor
+
+    def kept_for_weight(self, share: Share) -> float:
+        """Return the bytes of the input, and of the gradient of the output [B]."""
+        columns = self.columns / (share.tensor if self.split is Split.COLUMN else 1)
+        elements = self.capacity * self.rows * columns
+        return self.saved_bytes(share) + share.element * share.samples * elements
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from models.mixture import ExpertLinear
-from models.operators import Operator, Split
+from models.operators import Elementwise, LocallyConnected, Operator, Split
 from models.wiring import CHAIN, PREVIOUS, Reads
 from models.work import Share
 
@@ -128,6 +128,22 @@ class Model:
             for layer in self.layers
             for operator in layer.operators
         )
+
+    @property
+    def smallest_grid(self) -> tuple[str, tuple[int, int]] | None:
+        """The layer with the fewest places, and how many high and wide they are.
+
+        None where tensor parallelism divides no places.
+        """
+        grids = [
+            (layer.name, operator.sliding.outputs)
+            for layer in self.layers
+            for operator in layer.operators
+            if isinstance(operator, LocallyConnected | Elementwise)
+            and operator.split is Split.PLACES
+            and operator.sliding is not None
+        ]
+        return min(grids, key=lambda named: min(named[1]), default=None)
 
     def forward_flop(self) -> float:
         """Return the FLOP of the forward pass of one sample [FLOP]."""

@@ -1,4 +1,4 @@
-"""Networks of fixed dimensions: what builds each, and where they were read."""
+"""Networks of published dimensions: what builds each, and where they were read."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from models.convolutional import (
 from models.lstm import LstmShape, lstm
 from models.model import Model
 from models.recommendation import CRITEO_KAGGLE, CRITEO_TERABYTE, dlrm
+
+IMAGE_KEYS = ("image", "thinning")
 
 _VGG = "Simonyan and Zisserman, arXiv:1409.1556, as in torchvision"
 _RESNET = "He et al., arXiv:1512.03385, as in torchvision"
@@ -60,24 +62,31 @@ _LSTMS = {
 
 
 class Network(NamedTuple):
-    """A network without dimensions that a plan could change.
+    """A network of published dimensions, few of which a plan may change.
 
     Fields:
         build: returns it.
         source: where its dimensions were read.
+        overrides: keys that a plan may change, by the names of `build`'s arguments.
     """
 
-    build: Callable[[], Model]
+    build: Callable[..., Model]
     source: str
+    overrides: tuple[str, ...] = ()
 
 
 NETWORKS: Mapping[str, Network] = {
     "lenet-5": Network(lenet5, "LeCun et al., Proceedings of the IEEE, 1998 (memory)"),
-    "alexnet": Network(alexnet, "Krizhevsky, arXiv:1404.5997, as in torchvision"),
+    "alexnet": Network(
+        alexnet, "Krizhevsky, arXiv:1404.5997, as in torchvision", IMAGE_KEYS
+    ),
     "overfeat-fast": Network(
         overfeat, "Sermanet et al., arXiv:1312.6229, as in soumith/convnet-benchmarks"
     ),
-    **{f"vgg{depth}": Network(partial(vgg, depth), _VGG) for depth in (11, 16, 19)},
+    **{
+        f"vgg{depth}": Network(partial(vgg, depth), _VGG, IMAGE_KEYS)
+        for depth in (11, 16, 19)
+    },
     "googlenet": Network(googlenet, _GOOGLENET),
     "googlenet-no-aux": Network(
         partial(googlenet, has_auxiliary=False), f"{_GOOGLENET}; {_NO_AUXILIARY}"
@@ -87,7 +96,7 @@ NETWORKS: Mapping[str, Network] = {
         partial(inception_v3, has_auxiliary=False), f"{_INCEPTION}; {_NO_AUXILIARY}"
     ),
     **{
-        f"resnet{depth}": Network(partial(resnet, depth), _RESNET)
+        f"resnet{depth}": Network(partial(resnet, depth), _RESNET, IMAGE_KEYS)
         for depth in (18, 34, 50, 101, 152)
     },
     **{

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from models.functions import Activation, Loss, Pairs, Stack
 from models.model import Layer, Model
 from models.operators import (
     BatchedProduct,
@@ -29,6 +30,7 @@ from models.operators import (
     Operator,
     Split,
 )
+from models.wiring import INPUT, PREVIOUS, carried
 
 
 class Dlrm(NamedTuple):
@@ -71,15 +73,24 @@ CRITEO_TERABYTE = Dlrm(
 def dlrm(name: str, shape: Dlrm) -> Model:
     """Return the tables, the bottom perceptron, the interaction and the top one."""
     width = shape.bottom[-1]
-    carried = len(shape.tables) * width
+    beside = len(shape.tables) * width
     tables = tuple(
         EmbeddingBag(f"table {number}", entries, width, shape.lookups)
         for number, entries in enumerate(shape.tables, start=1)
     )
-    elements = carried + shape.bottom[0]
+    elements = beside + shape.bottom[0]
     layers = [
-        Layer("tables", tables, elements, role="embedding"),
-        *_perceptron("bottom", shape.bottom, carried, needs_input_gradient=False),
+        Layer(
+            "tables",
+            tables,
+            elements,
+            role="embedding",
+            reads={each.name: (carried(n),) for n, each in enumerate(tables, start=1)},
+            takes=len(tables),
+            leaves=tuple(each.name for each in tables),
+            puts_out=INPUT,
+        ),
+        *_perceptron("bottom", shape.bottom, beside, needs_input_gradient=False),
     ]
     vectors = len(shape.tables) + 1
     interaction = _interaction(vectors, width)
@@ -90,14 +101,14 @@ def dlrm(name: str, shape: Dlrm) -> Model:
 
 
 def _perceptron(
-    name: str, widths: Sequence[int], carried: int, *, needs_input_gradient: bool
+    name: str, widths: Sequence[int], beside: int, *, needs_input_gradient: bool
 ) -> list[Layer]:
     """Return matrices with a ReLU each, or the loss behind a single output.
 
     Args:
         name: of the layers.
         widths: features of the input and behind every matrix [1].
-        carried: elements a sample that pass by [1].
+        beside: elements a sample that pass by [1].
         needs_input_gradient: of the first matrix.
     """
     layers: list[Layer] = []
@@ -111,13 +122,14 @@ def _perceptron(
         )
         after = _click() if columns == 1 else _relu(columns)
         operators: tuple[Operator, ...] = (linear, after)
-        layers.append(Layer(f"{name} {number}", operators, columns + carried))
+        layers.append(Layer(f"{name} {number}", operators, columns + beside))
     return layers
 
 
 def _relu(elements: int) -> Elementwise:
     """Return a ReLU; its output is kept as the next layer's input."""
-    return Elementwise("relu", 4.0 * elements, 6.0 * elements)
+    relu = Activation("relu")
+    return Elementwise("relu", 4.0 * elements, 6.0 * elements, function=relu)
 
 
 def _click() -> Elementwise:
@@ -125,7 +137,14 @@ def _click() -> Elementwise:
 
     Each reads one and writes one number forward, and reads two and writes one backward.
     """
-    return Elementwise("click", 8.0, 12.0, kept_bytes=4.0, launches=(2, 2))
+    return Elementwise(
+        "click",
+        8.0,
+        12.0,
+        kept_bytes=4.0,
+        launches=(2, 2),
+        function=Loss("binary cross entropy"),
+    )
 
 
 def _interaction(vectors: int, width: int) -> Layer:
@@ -149,14 +168,24 @@ def _interaction(vectors: int, width: int) -> Layer:
         saved_elements=elements,
         split=Split.NONE,
     )
-    copied = Elementwise("vectors", 4.0 * elements, 6.0 * (elements + width), 0.0)
+    copied = Elementwise(
+        "vectors", 4.0 * elements, 6.0 * (elements + width), function=Stack()
+    )
     picked = Elementwise(
         "picked",
         forward_bytes=2.0 * (2 * pairs + 2 * outputs),
         backward_bytes=2.0 * (square + 2 * pairs),
         launches=(2, 2),
+        function=Pairs(),
     )
-    return Layer("interaction", (copied, product, picked), outputs)
+    looked_up = tuple(carried(number) for number in range(1, vectors))
+    return Layer(
+        "interaction",
+        (copied, product, picked),
+        outputs,
+        reads={"vectors": (INPUT, *looked_up), "picked": (PREVIOUS, INPUT)},
+        takes=len(looked_up),
+    )
 
 
 def dense_features(model: Model) -> int:

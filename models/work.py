@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WorkKind = Literal["matrix", "attention", "memory", "scores", "loss"]
+WorkKind = Literal["matrix", "local", "attention", "memory", "scores", "loss"]
 Direction = Literal["forward", "input", "weight"]
 
 
@@ -26,7 +26,8 @@ class Share:
     """One device's share of a layer.
 
     Fields:
-        samples: training samples that the device processes at once [1].
+        samples: training samples that the device processes at once, by their tokens:
+            under context parallelism the c-th part of each [1].
         tensor: tensor-parallel degree t that divides matrices and heads [1].
         sequence: degree that divides the operators outside those matrices;
             t under sequence parallelism, else 1 [1].
@@ -34,6 +35,9 @@ class Share:
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
+        context: context-parallel degree c, which attention has to know, as its rows
+            meet the keys of c devices [1].
+        load: rows of the fullest device's experts over the mean [1].
     """
 
     samples: float
@@ -42,6 +46,8 @@ class Share:
     element: float = 2
     gradient: float = 2
     expert: float = 1
+    context: float = 1
+    load: float = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ class Work:
 
     Fields:
         name: what a trace shows, such as `fc1 forward`.
-        kind: `matrix` for products and convolutions, `attention` for both products of
+        kind: `matrix` for products and convolutions, `local` for products of small
+            matrices by a kernel written for them, `attention` for both products of
             attention in one kernel. The others are limited by memory
             and differ in how well they use it: `memory`, streaming kernels;
             `scores`, over long rows of attention scores; `loss`, unfused passes over

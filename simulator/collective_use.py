@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulator.job import Job
 
 _MOST_LINES = 6
+_WITHOUT_CHOICE = {"send", "neighbour-exchange"}
 
 
 class Collective(NamedTuple):
@@ -63,7 +64,8 @@ def collectives(job: Job) -> list[Collective]:
     found = {} if located is None else dict.fromkeys(located.carrier.chosen)
     on_links: Container[Body] = {} if located is None else located.traffic
     for message in _messages(job.workload, on_links):
-        if message.pattern == "send" or message.time is not None:
+        is_transfer = message.pattern in {"send", "neighbour-exchange"}
+        if is_transfer or message.time is not None:
             continue
         ranks = int(job.pricer.group(message).num_ranks)
         if ranks > 1:

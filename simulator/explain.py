@@ -16,8 +16,8 @@ from typing import NamedTuple
 from models.work import Work
 from simulator.collectives.table import TABLE
 from simulator.costs.collectives import collective_time
-from simulator.costs.compute import matrix_time, memory_time
-from simulator.costs.messages import transfer_time
+from simulator.costs.compute import matrix_time, memory_time, roofline_time
+from simulator.costs.messages import exchange_time, transfer_time
 from simulator.engines.graph import build_graph
 from simulator.result import Result
 from simulator.workload import (
@@ -189,14 +189,22 @@ def _shared_links() -> _Basis:
 def _basis(result: Result, item: Work | Message) -> _Basis:
     """Return what the time of an item rests on."""
     if isinstance(item, Work):
-        is_product = item.kind in {"matrix", "attention"}
-        return _documented(matrix_time if is_product else memory_time)
+        formulas = {
+            "matrix": matrix_time,
+            "attention": matrix_time,
+            "local": roofline_time,
+        }
+        return _documented(formulas.get(item.kind, memory_time))
     if item.time is not None:
         return _MEASURED
-    if item.pattern == "send":
-        return _documented(transfer_time)
-    how = result.job.pricer.choice(item)
-    sends = _documented(TABLE[item.pattern, how.algorithm].formula)
+    if item.sends:
+        return _documented(exchange_time)
+    match item.pattern:
+        case "send" | "neighbour-exchange":
+            return _documented(transfer_time)
+        case pattern:
+            how = result.job.pricer.choice(item)
+            sends = _documented(TABLE[pattern, how.algorithm].formula)
     time = _documented(collective_time).formula
     return _Basis(
         f"{how.algorithm}, protocol {how.protocol}: {time}, {sends.formula}",

@@ -6,7 +6,8 @@ backward frees it; while a backward runs under recomputation, the layer being
 recomputed is there in full. Of a backward in two parts, the first keeps what the
 second needs: inputs of weighted operators and the gradients of their outputs.
 
-Limits: no allocator fragmentation; communication buffers are two buckets.
+Limits: no allocator fragmentation; messages are taken to need most at the moment when
+activations do.
 
 Source: Rajbhandari et al., arXiv:1910.02054, section 3 (states); Korthikanti et al.,
 arXiv:2205.05198, section 4 (activations).
@@ -17,10 +18,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from simulator.job import Job
-from simulator.lowering.formats import element_bytes, optimizer_bytes
 from simulator.lowering.kept import kept_bytes, kept_for_weights
-from simulator.lowering.schedules.actions import Action
+from simulator.lowering.schedules.actions import Action, Row
+from simulator.lowering.sharding.rule import sharding_of
+from simulator.lowering.sharding.units import parts_of
+from simulator.lowering.sharding.visits import most_held, visits_of
 from simulator.lowering.staged import LoweredStage, make_share, stages_of
+from simulator.lowering.states import states_of
+from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
 
 
@@ -50,18 +56,31 @@ def memory(job: Job) -> tuple[Memory, int]:
 
 def _rank_memory(job: Job, rank: int, row: tuple[Action, ...]) -> Memory:
     plan = job.plan
-    training = plan.training
     mine = stages_of(job.stages, rank)
     parameters = sum(stage.parameters for stage in mine)
-    is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
+    states = states_of(plan)
     return Memory(
-        weights=element_bytes(training.precision) * parameters,
-        gradients=element_bytes(training.gradient_precision) * parameters,
-        optimizer=optimizer_bytes(training.optimizer, training.precision) * parameters,
+        weights=states.weights * parameters,
+        gradients=states.gradients * parameters,
+        optimizer=states.optimizer * parameters,
         activations=_peak_activations(job, mine, row),
-        buffers=2 * plan.synchronization.bucket if is_bucketed else 0.0,
+        buffers=_buffers(plan, mine, row),
         overhead=job.profile.device_overhead,
     )
+
+
+def _buffers(plan: Plan, mine: tuple[LoweredStage, ...], row: Row) -> Bytes:
+    """Return what messages need beside the states [B].
+
+    Two buckets where replicas hold everything and gradients overlap. ZeRO-1 sums
+    gradients where they are kept.
+    """
+    rule = sharding_of(plan)
+    if rule is None:
+        is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
+        return 2 * plan.synchronization.bucket if is_bucketed else 0.0
+    visits = visits_of(rule, row, parts_of(plan, rule, mine))
+    return most_held(rule, visits)
 
 
 def _peak_activations(
@@ -69,19 +88,24 @@ def _peak_activations(
 ) -> Bytes:
     """Return the most activation bytes that are there at once [B]."""
     share = make_share(job.plan)
-    recompute = job.plan.parallelism.recompute
+    mesh = job.plan.parallelism
     kept = {
         low.stage.index: sum(
-            kept_bytes(layer, share, recompute) for layer in low.stage.layers
+            kept_bytes(layer, share, recompute_of(mesh, layer))
+            for layer in low.stage.layers
         )
         for low in mine
     }
     full = {
         low.stage.index: max(
-            kept_bytes(layer, share, "none") - kept_bytes(layer, share, recompute)
+            kept_bytes(layer, share, "none")
+            - kept_bytes(layer, share, recompute_of(mesh, layer))
             for layer in low.stage.layers
         )
         for low in mine
+    }
+    portion = {
+        low.stage.index: low.portions.kept if low.portions else 0.0 for low in mine
     }
     left = {
         low.stage.index: sum(
@@ -95,5 +119,5 @@ def _peak_activations(
             peak = max(peak, now + full[stage])
         change = {"F": kept[stage], "B": -kept[stage], "W": -left[stage]}
         now += change.get(kind, left[stage] - kept[stage])
-        peak = max(peak, now)
+        peak = max(peak, now + (portion[stage] if kind == "F" else 0.0))
     return peak

@@ -151,10 +151,12 @@ def ledger(workload: Workload, degrees: Degrees) -> tuple[LedgerRow, ...]:
         body: list(_messages(body.items, 1))
         for body in {op.body for op in workload.ops}
     }
+    axes = {item.axis for found in sums.values() for item, _ in found}
+    members = {axis: int(degrees.span(axis).ranks) for axis in axes}
     for op in workload.ops:
         multiplicity = workload.roles[op.ranks[0]].multiplicity
         for item, count in sums[op.body]:
-            groups = max(1, multiplicity // int(degrees.span(item.axis).ranks))
+            groups = max(1, multiplicity // members[item.axis])
             key = (item.pattern, item.axis)
             sizes[key] += item.size * count * groups
             counts[key] += count * groups

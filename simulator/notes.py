@@ -50,7 +50,8 @@ def _reason(plan: Plan, network: NetworkSection) -> str:
     if cluster.nodes == 2 and network.topology != "file":
         return "the plan has two nodes, and so one pair that communicates"
     is_one_ring = (
-        plan.parallelism.pipeline == 1
+        plan.parallelism.pipeline * plan.parallelism.expert == 1
+        and plan.parallelism.context == 1
         and cluster.devices_per_node % plan.parallelism.tensor == 0
         and plan.synchronization.algorithm == "ring"
         and network.hop_latency == 0

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field, replace
 from models.work import Work
 from simulator.choice import AUTO, Allowed, Choice, choose, fastest_time
 from simulator.collectives.options import Options
+from simulator.collectives.table import TABLE
 from simulator.convolutions.choice import fastest_time as fastest_convolution_time
 from simulator.convolutions.ways import Rates
-from simulator.costs.compute import matrix_time, memory_time
-from simulator.costs.elementwise import where
-from simulator.costs.messages import transfer_time
+from simulator.costs.compute import matrix_time, memory_time, roofline_time
+from simulator.costs.elementwise import minimum, where
+from simulator.costs.messages import exchange_time, transfer_time
+from simulator.exchange import exchange_group
 from simulator.mesh import Degrees
-from simulator.placement import Group, group, ranks_per_node
+from simulator.neighbours import busiest
+from simulator.placement import Group, adapter_rate, group, ranks_per_node
 from simulator.price import NOTHING, Price, kernel, message
 from simulator.workload import (
     Beside,
@@ -100,6 +103,13 @@ class Pricer:
         """Return the device time of a kernel, or of the several that `work` names."""
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
+        if work.kind == "local":
+            return starting + roofline_time(
+                work.flop,
+                work.size,
+                rate=profile.matrix_efficiency * self.peak,
+                bandwidth=profile.memory_efficiency * device.memory_bandwidth,
+            )
         if work.kind not in {"matrix", "attention"}:
             efficiency = {
                 "memory": profile.memory_efficiency,
@@ -165,22 +175,43 @@ class Pricer:
         if item.time is not None:
             return item.time
         ring = self.group(item)
-        if item.pattern == "send":
-            time = transfer_time(item.size, ring.transfer, ring.bandwidth)
-        else:
-            time = fastest_time(item.pattern, item.size, ring, self.allowed(item))
+        if item.sends:
+            return where(ring.num_ranks > 1, self._exchange_time(item, ring), 0.0)
+        match item.pattern:
+            case "send" | "neighbour-exchange":
+                time = transfer_time(item.size, ring.transfer, ring.bandwidth)
+            case pattern:
+                time = fastest_time(pattern, item.size, ring, self.allowed(item))
         return where(ring.num_ranks > 1, time, 0.0)
+
+    def _exchange_time(self, item: Message, group: Group) -> Seconds:
+        """Return the time of an exchange between neighbours."""
+        cluster, profile = self.cluster, self.profile
+        load = busiest(item.sends, cluster.devices_per_node)
+        adapters = cluster.adapters_per_node * adapter_rate(cluster.network, profile)
+        return exchange_time(
+            load.device,
+            load.node,
+            group.transfer,
+            inside=adapter_rate(cluster.fabric, profile),
+            outside=minimum(adapters, cluster.network.copy_rate),
+        )
 
     def allowed(self, item: Message) -> Allowed:
         """Return how a collective may be run: the plan says it between replicas.
 
-        The norm is a few bytes over all ranks of a replica, for which there is a tree.
+        The norm is a few bytes over all ranks of a replica, for which there is a tree;
+        the parts of an all-to-all are sent all at once.
         """
         if item.axis == "model":
             return Allowed("tree")
+        if item.pattern == "all-to-all":
+            return Allowed("direct")
         if item.axis != "data" or item.pattern != "all-reduce":
             offered = self.profile.algorithms
-            return Allowed(AUTO if offered else "ring", offered=offered)
+            has_ring = (item.pattern, "ring") in TABLE
+            usual = "ring" if has_ring and not offered else AUTO
+            return Allowed(usual, offered=offered)
         inside = ranks_per_node(
             self.degrees.span("data"), self.cluster.devices_per_node
         )
@@ -192,9 +223,11 @@ class Pricer:
         return choose(item.pattern, item.size, self.group(item), self.allowed(item))  # type: ignore[arg-type]  # no send
 
     def group(self, item: Message) -> Group:
-        """Return the ring that a message runs on.
+        """Return the ring that a message runs on, or what an exchange has of links.
 
         The norm, for which no protocols were fitted, has the first of its links.
         """
+        if item.pattern == "all-to-all":
+            return exchange_group(item.axis, self.degrees, self.cluster, self.profile)
         ring = group(item.axis, self.degrees, self.cluster, self.profile, item.pair)
         return replace(ring, lanes=()) if item.axis == "model" else ring

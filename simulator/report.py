@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from simulator.collective_use import collectives_text
 from simulator.explain import contributions, footnotes
+from simulator.plans.layer_choices import described
 from simulator.plans.records import ParallelismSection
 from simulator.remedy import remedy
 from simulator.result import Result
@@ -81,6 +82,7 @@ def _heading(result: Result) -> str:
             plan.title or result.job.model.name,
             f"  {result.job.model.name} on {result.world_size} {devices}: {nodes}",
             "  " + ", ".join(details),
+            *(f"  {described(rule)}" for rule in mesh.layers),
         ]
     )
 

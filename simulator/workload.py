@@ -17,7 +17,16 @@ from typing import Literal, NamedTuple
 from models.work import Work
 from topologies.units import Bytes, Seconds
 
-Pattern = Literal["all-reduce", "all-gather", "reduce-scatter", "send"]
+Pattern = Literal[
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "broadcast",
+    "reduce",
+    "all-to-all",
+    "neighbour-exchange",
+    "send",
+]
 Axis = Literal[
     "tensor",
     "context",
@@ -30,8 +39,29 @@ Axis = Literal[
     "embedding",
     "model",
 ]
-Stream = Literal["compute", "tensor", "data", "send-forward", "send-backward"]
+Stream = Literal[
+    "compute",
+    "tensor",
+    "data",
+    "gather",
+    "reduce",
+    "send-forward",
+    "send-backward",
+]
 Phase = Literal["forward", "backward", "step", "message"]
+
+
+class Transfer(NamedTuple):
+    """What one rank of a group sends to another.
+
+    Fields:
+        source, to: places in the group.
+        size: of the message [B].
+    """
+
+    source: int
+    to: int
+    size: Bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +75,14 @@ class Message:
             first and last pipeline rank, `model` all tensor and pipeline ranks of a
             replica.
         size: message size in NCCL's convention: all-reduce, the buffer per rank;
-            all-gather, the whole output; reduce-scatter, the whole input [B].
+            all-gather, the whole output; reduce-scatter, the whole input; broadcast and
+            reduce, the buffer of a rank; all-to-all, the buffer of the fullest rank;
+            neighbour-exchange, what each rank sends to the next around a ring, or all
+            of `sends` [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
             message on the pipeline's axis, the two that take part.
         time: as measured on the machine, if it is not to be priced [s].
+        sends: of a neighbour-exchange, all at once.
     """
 
     name: str
@@ -57,6 +91,7 @@ class Message:
     size: Bytes
     pair: tuple[int, int] = (0, 1)
     time: Seconds | None = None
+    sends: tuple[Transfer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,14 @@
 from calibration.modules.batch import example_batch, loss
 from calibration.modules.initial import initialise
 from calibration.modules.layer import LayerModule
-from calibration.modules.network import Network, Part, build, tie
+from calibration.modules.network import (
+    Network,
+    Part,
+    build,
+    materialise,
+    place_tokens,
+    tie,
+)
 from calibration.modules.uncovered import Uncovered
 
 __all__ = [
@@ -15,5 +22,7 @@ __all__ = [
     "example_batch",
     "initialise",
     "loss",
+    "materialise",
+    "place_tokens",
     "tie",
 ]

@@ -111,6 +111,8 @@ def loss_kind(model: Model) -> str | None:
     """Return which loss the last layer ends in, if any."""
     last = model.layers[-1].operators[-1]
     function = last.function if isinstance(last, Elementwise) else None
+    if isinstance(function, Distances):
+        return "distance"
     return function.kind if isinstance(function, Loss) else None
 
 
@@ -125,6 +127,8 @@ def loss(model: Model) -> Callable[[Any, Any], Tensor]:
             return _cross_entropy
         case "binary cross entropy":
             return _binary_cross_entropy
+        case "distance":
+            return _distance
     return _half_square
 
 
@@ -142,6 +146,11 @@ def _binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(
         outputs.flatten(1).float(), targets
     )
+
+
+def _distance(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the distance to the code of the right class (LeCun et al., 1998)."""
+    return outputs.float().gather(1, targets[:, None]).mean()
 
 
 def _half_square(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -22,16 +22,14 @@ class Step(NamedTuple):
     """One operator in its turn.
 
     Fields:
-        name: of the operator in the table.
+        operator: its row of the table, which says how tensor ranks split it.
         module: name of the module that executes it.
         reads: values in the order of the module's arguments.
-        is_core: whether it belongs to the core of attention.
     """
 
-    name: str
+    operator: Operator
     module: str
     reads: tuple[str, ...]
-    is_core: bool
 
 
 class LayerModule(nn.Module):
@@ -42,6 +40,7 @@ class LayerModule(nn.Module):
 
     Fields:
         layer: its row of the table.
+        steps: its operators and their modules, in forward order.
         recomputes_core: whether the core of attention is computed again in backward
             instead of kept.
     """
@@ -51,6 +50,8 @@ class LayerModule(nn.Module):
         self.layer = layer
         self.recomputes_core = False
         self.steps: list[Step] = []
+        reads = (name for names in layer.reads.values() for name in names)
+        self._read_by_name = {*reads, *layer.leaves, layer.puts_out}
         for operator in layer.operators:
             if not _is_loss(operator):
                 self._add(operator, recipe)
@@ -61,7 +62,7 @@ class LayerModule(nn.Module):
             name += "_again"
         self.add_module(name, module_of(operator, recipe))
         reads = self.layer.reads.get(operator.name, (PREVIOUS,))
-        self.steps.append(Step(operator.name, name, reads, operator.is_core_attention))
+        self.steps.append(Step(operator, name, reads))
 
     @override
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -85,19 +86,21 @@ class LayerModule(nn.Module):
         """Return the steps, those of the core of attention together."""
         runs: list[tuple[bool, list[Step]]] = []
         for step in self.steps:
-            if not runs or runs[-1][0] != step.is_core:
-                runs.append((step.is_core, []))
+            is_core = step.operator.is_core_attention
+            if not runs or runs[-1][0] != is_core:
+                runs.append((is_core, []))
             runs[-1][1].append(step)
         return runs
 
     def _run(self, steps: list[Step], values: Values) -> Values:
-        """Return what some steps put out beside `values`."""
-        values, put_out = dict(values), Values()
+        """Return what some steps put out, as far as a later one reads it."""
+        put_out = Values()
         for step in steps:
             module = self.get_submodule(step.module)
-            value = module(*(_read(values, name) for name in step.reads))
-            values[step.name] = values[PREVIOUS] = value
-            put_out[step.name] = put_out[PREVIOUS] = value
+            arguments = (_read(values | put_out, name) for name in step.reads)
+            put_out[PREVIOUS] = module(*arguments)
+            if step.operator.name in self._read_by_name:
+                put_out[step.operator.name] = put_out[PREVIOUS]
         return put_out
 
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from calibration.modules.attention import HeadLayout, LatentLayout
 from calibration.modules.initial import initialise
 from calibration.modules.layer import LayerModule
 from calibration.modules.placing import Placing
+from calibration.modules.pointwise import Route
 from calibration.modules.products import Matrix, Table
 from calibration.modules.table import Recipe
 from calibration.modules.uncovered import Uncovered
@@ -88,12 +90,31 @@ def build(
         network = Network(model, Recipe(Placing(meta, dtype), dropout))
     except Uncovered as fault:
         raise Uncovered(f"model {model.name} ({model.family}): {fault}") from None
-    place = torch.device(device)
-    if place.type != "meta":
-        network.to_empty(device=place)
-        tie(list(network.layers))
-        initialise(network, seed)
+    if torch.device(device).type != "meta":
+        materialise(network, device, seed)
     return network
+
+
+def materialise(
+    network: Network | Part, device: torch.device | str, seed: int = 0
+) -> None:
+    """Give the parameters of a network on `meta`, or of a part of one, their numbers.
+
+    A part gets those that the whole network has for the same seed.
+    """
+    network.to_empty(device=device)
+    tie(list(network.layers.children()))
+    initialise(network, seed)
+
+
+def place_tokens(network: nn.Module, positions: Tensor | None) -> None:
+    """Tell a network, or a part of one, which places of a sample its tokens have.
+
+    For a rank that holds some tokens of every sample; without, they are all in order.
+    """
+    for module in network.modules():
+        if isinstance(module, Table | HeadLayout | LatentLayout | Route):
+            module.positions = positions
 
 
 def tie(layers: Sequence[nn.Module]) -> None:

@@ -15,6 +15,7 @@ Source: Real et al., arXiv:1802.01548; cells from kakaobrain/torchgpipe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from models.convolutional.amoebanet_operations import (
@@ -31,8 +32,10 @@ from models.convolutional.amoebanet_operations import (
 )
 from models.convolutional.blocks import Maps
 from models.convolutional.path import Path
+from models.functions import Addition, Concatenation
 from models.model import Layer, Model
-from models.operators import Elementwise, Operator
+from models.operators import Elementwise
+from models.wiring import INPUT, carried
 
 IMAGE = Maps(3, 224, 224)
 _CLASSES = 1000
@@ -142,7 +145,8 @@ def amoebanet_d(num_layers: int, num_filters: int) -> Model:
     head = Path(inputs.last).average_pool(
         "average", inputs.last.height, keeps_input=True
     )
-    layers.append(head.linear("fc", _CLASSES).loss().layer("classify"))
+    classify = head.linear("fc", _CLASSES).loss().layer("classify")
+    layers.append(replace(classify, takes=1))
     return Model(f"amoebanet-d-{num_layers}-{num_filters}", tuple(layers), 1)
 
 
@@ -163,7 +167,12 @@ def _cell(
     genotype = REDUCTION if is_reduction else NORMAL
     first = relu_conv_norm(Path(inputs.last), "narrow 1", channels)
     second = _second(inputs, channels)
-    operators: list[Operator] = [*first.operators, *second.operators]
+    before = INPUT if inputs.is_stem else carried(1)
+    path = Path(inputs.last).beside(first, INPUT)
+    ends = [path.end]
+    if second.operators:
+        path = path.beside(second, before)
+    ends.append(path.end if second.operators else before)
     states = [first.maps, second.maps]
     steps = iter(genotype.steps)
     for number, pair in enumerate(zip(steps, steps, strict=True), start=2):
@@ -177,17 +186,31 @@ def _cell(
             )
             for side, (state, kind) in enumerate(pair, start=1)
         ]
-        operators += [each for path in sides for each in path.operators]
+        summed: list[str] = []
+        for side, (state, _) in zip(sides, pair, strict=True):
+            path = path.beside(side, ends[state]) if side.operators else path
+            summed.append(path.end if side.operators else ends[state])
         outputs = sides[0].maps
-        summed = Elementwise(
-            f"state {number} sum", 6.0 * outputs.elements, 0.0, launches=(1, 0)
+        total = Elementwise(
+            f"state {number} sum",
+            6.0 * outputs.elements,
+            0.0,
+            launches=(1, 0),
+            function=Addition(),
         )
-        operators.append(summed)
+        path = path.then(total, outputs, tuple(summed))
         states.append(outputs)
+        ends.append(path.end)
     joined = states[genotype.joined[-1]]
     output = Maps(len(genotype.joined) * channels, joined.height, joined.width)
-    operators.append(_join(output, genotype, states, inputs))
-    layer = Layer(name, tuple(operators), output.elements + inputs.last.elements)
+    join = _join(output, genotype, states, inputs)
+    path = path.then(join, output, tuple(ends[each] for each in genotype.joined))
+    layer = replace(
+        path.layer(name),
+        output_elements=output.elements + inputs.last.elements,
+        takes=0 if inputs.is_stem else 1,
+        leaves=(INPUT,),
+    )
     return layer, Inputs(output, inputs.last, is_reduced=is_reduction)
 
 
@@ -221,4 +244,5 @@ def _join(
         forward_bytes=4.0 * output.elements,
         backward_bytes=6.0 * sum(count * maps.elements for count, maps in added),
         launches=(1, sum(count for count, _ in added)),
+        function=Concatenation(),
     )

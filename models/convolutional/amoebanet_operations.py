@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from models.convolutional.blocks import Maps
 from models.convolutional.path import Path
+from models.functions import Concatenation, Shift
 from models.operators import Elementwise
 
 IDENTITY = "identity"
@@ -89,9 +90,15 @@ def factorized_reduce(path: Path, name: str, channels: int) -> Path:
     outputs = replace(even.maps, channels=channels)
     # Forward copies both side by side; backward takes views.
     join = Elementwise(
-        f"{name} concatenation", 4.0 * outputs.elements, 0.0, launches=(1, 0)
+        f"{name} concatenation",
+        4.0 * outputs.elements,
+        0.0,
+        launches=(1, 0),
+        function=Concatenation(),
     )
-    path = Path(outputs, (*path.operators, *even.operators, *odd.operators, join))
+    start = path.end
+    path = path.beside(even, start).beside(odd, start)
+    path = path.then(join, outputs, (even.end, odd.end))
     return path.norm(f"{name} norm")
 
 
@@ -103,5 +110,9 @@ def _shift(name: str, maps: Maps) -> Elementwise:
     """
     elements = maps.elements
     return Elementwise(
-        f"{name} shift", 4.0 * elements, 22.0 * elements, launches=(1, 6)
+        f"{name} shift",
+        4.0 * elements,
+        22.0 * elements,
+        launches=(1, 6),
+        function=Shift(),
     )

@@ -12,6 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from models.functions import (
+    Activation,
+    Addition,
+    Concatenation,
+    Dropout,
+    Normalisation,
+    Pool,
+)
 from models.operators import Elementwise
 
 _INDEX_BYTES = 8  # PyTorch keeps the winners of a max pooling as 64-bit integers.
@@ -20,6 +28,11 @@ _INDEX_BYTES = 8  # PyTorch keeps the winners of a max pooling as 64-bit integer
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     """Return height and width of a window, given as one number if it is square."""
     return (size, size) if isinstance(size, int) else size
+
+
+def thinned(channels: int, thinning: int) -> int:
+    """Return channels divided by `thinning`, one at least [1]."""
+    return max(1, channels // thinning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,11 @@ class Maps:
                 strict=True,
             )
         )
+        if min(height, width) < 1:
+            raise ValueError(
+                f"image: a window of {kernel} does not fit maps of"
+                f" {self.height} x {self.width}; give larger images"
+            )
         return replace(
             self, channels=channels or self.channels, height=height, width=width
         )
@@ -79,6 +97,7 @@ def batch_norm(name: str, maps: Maps) -> Elementwise:
         backward_bytes=10.0 * elements,
         kept_bytes=2.0 * elements,
         parameters=2 * maps.channels,
+        function=Normalisation("batch", maps.channels),
     )
 
 
@@ -89,12 +108,15 @@ def relu(name: str, maps: Maps) -> Elementwise:
     """
     elements = maps.elements
     return Elementwise(
-        name, forward_bytes=4.0 * elements, backward_bytes=6.0 * elements
+        name,
+        forward_bytes=4.0 * elements,
+        backward_bytes=6.0 * elements,
+        function=Activation("relu"),
     )
 
 
 def max_pool(
-    name: str, inputs: Maps, outputs: Maps, *, keeps_input: bool
+    name: str, inputs: Maps, outputs: Maps, function: Pool, *, keeps_input: bool
 ) -> Elementwise:
     """Return a max pooling: reads its input, writes its output and indices.
 
@@ -108,11 +130,12 @@ def max_pool(
         backward_bytes=moved,
         kept_bytes=2.0 * inputs.elements if keeps_input else 0.0,
         mask_bytes=float(_INDEX_BYTES * outputs.elements),
+        function=function,
     )
 
 
 def average_pool(
-    name: str, inputs: Maps, outputs: Maps, *, keeps_input: bool
+    name: str, inputs: Maps, outputs: Maps, function: Pool, *, keeps_input: bool
 ) -> Elementwise:
     """Return a mean over windows: reads its input and writes its output.
 
@@ -125,6 +148,7 @@ def average_pool(
         forward_bytes=moved,
         backward_bytes=moved,
         kept_bytes=2.0 * inputs.elements if keeps_input else 0.0,
+        function=function,
     )
 
 
@@ -140,6 +164,7 @@ def dropout(name: str, maps: Maps, *, keeps_input: bool) -> Elementwise:
         backward_bytes=4.0 * elements,
         kept_bytes=2.0 * elements if keeps_input else 0.0,
         mask_bytes=1.0 * elements,
+        function=Dropout(),
     )
 
 
@@ -150,7 +175,9 @@ def residual(name: str, maps: Maps) -> Elementwise:
     from them: reads two, writes one.
     """
     moved = 6.0 * maps.elements
-    return Elementwise(name, forward_bytes=moved, backward_bytes=moved)
+    return Elementwise(
+        name, forward_bytes=moved, backward_bytes=moved, function=Addition()
+    )
 
 
 def concatenation(
@@ -176,4 +203,5 @@ def concatenation(
         backward_bytes=6.0 * additions * fork.elements,
         kept_bytes=2.0 * kept,
         launches=(1, additions),
+        function=Concatenation(),
     )

@@ -8,6 +8,7 @@ Source: Szegedy et al., arXiv:1409.4842; dimensions from pytorch/vision googlene
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from models.convolutional.blocks import Maps
@@ -61,7 +62,7 @@ def googlenet(*, has_auxiliary: bool = True) -> Model:
     for each in _MODULES:
         path = module(maps, _branches(each.channels))
         if each.has_auxiliary and has_auxiliary:
-            path = Path(path.maps, path.operators + _auxiliary(path.maps))
+            path = replace(path, operators=path.operators + _auxiliary(path.maps))
         if each.pool:
             path = path.max_pool("pool", each.pool, stride=2, is_ceiled=True)
         layers.append(path.layer(f"inception {each.name}"))

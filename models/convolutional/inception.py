@@ -5,6 +5,8 @@ Source: Szegedy et al., arXiv:1512.00567; dimensions from pytorch/vision incepti
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from models.convolutional.blocks import Maps
 from models.convolutional.inception_modules import (
     MODULE_B,
@@ -47,7 +49,7 @@ def inception_v3(*, has_auxiliary: bool = True) -> Model:
         if key not in built:
             path = module(maps, branches)
             if name == _READ_BY_AUXILIARY and has_auxiliary:
-                path = Path(path.maps, path.operators + _auxiliary(path.maps))
+                path = replace(path, operators=path.operators + _auxiliary(path.maps))
             built[key] = path.layer(f"mixed {name}"), path.maps
         layer, maps = built[key]
         layers.append(layer)

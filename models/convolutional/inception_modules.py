@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from models.convolutional.blocks import Maps, concatenation, pair
 from models.convolutional.path import Pair, Path
-from models.operators import Operator
+from models.wiring import INPUT
 
 
 class Conv(NamedTuple):
@@ -87,20 +87,22 @@ def module(maps: Maps, branches: tuple[Branch, ...]) -> Path:
 
     All branches read the same input; the first operator of the first one keeps it.
     """
-    operators: tuple[Operator, ...] = ()
+    joined_path = Path(maps)
     outputs: list[Maps] = []
+    ends: list[str] = []
     kept = 0
     for number, branch in enumerate(branches, start=1):
         path = _branch(Path(maps), f"branch {number}", branch, is_first=number == 1)
-        operators += path.operators
+        joined_path = joined_path.beside(path, INPUT)
         outputs.append(path.maps)
+        ends.append(path.end)
         if branch[-1] not in {FORK, MAXIMUM}:
             kept += path.maps.elements
     joined = _side_by_side(outputs)
     join = concatenation(
         "concatenation", joined, kept=kept, fork=maps, num_readers=len(branches)
     )
-    return Path(joined, (*operators, join))
+    return joined_path.then(join, joined, tuple(ends))
 
 
 def _branch(path: Path, name: str, branch: Branch, *, is_first: bool) -> Path:
@@ -139,7 +141,9 @@ def _fork(path: Path, name: str) -> Path:
         fork=path.maps,
         num_readers=2,
     )
-    return Path(outputs, (*path.operators, *wide.operators, *tall.operators, join))
+    start_name = path.end
+    path = path.beside(wide, start_name).beside(tall, start_name)
+    return path.then(join, outputs, (wide.end, tall.end))
 
 
 def conv_norm_relu(

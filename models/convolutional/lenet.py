@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from models.convolutional.blocks import Maps
 from models.convolutional.path import Path
+from models.functions import Activation, Distances, Pool
 from models.model import Layer, Model
 from models.operators import Convolution, Elementwise
+from models.wiring import INPUT
 
 IMAGE = Maps(1, 32, 32)
 # Maps of C3 by how many maps of S2 each reads: table I.
@@ -58,14 +60,15 @@ def _sparse(path: Path) -> Path:
             bias=True,
             keeps_input=number == 0,
         )
-        path = path.then(convolution, outputs)
+        path = path.then(convolution, outputs, (INPUT,))
     return path
 
 
 def _subsample(path: Path, name: str) -> Path:
     """Return sums over 2x2 windows, with a trained factor and bias a map.
 
-    Forward reads the input and writes a quarter of it. Backward reads the sums (for
+    Its input are the maps of all convolutions before it, side by side. Forward reads
+    it and writes a quarter of it. Backward reads the sums (for
     the factor) and their gradient, and writes a gradient of the input's size.
     """
     outputs = path.maps.slide(2, 2, 0)
@@ -75,14 +78,18 @@ def _subsample(path: Path, name: str) -> Path:
         backward_bytes=2.0 * (path.maps.elements + 2 * outputs.elements),
         kept_bytes=2.0 * outputs.elements,
         parameters=2 * path.maps.channels,
+        function=Pool("scaled", 2, 2, channels=path.maps.channels),
     )
-    return path.then(operator, outputs)
+    convolutions = tuple(each.name for each in path.operators)
+    return path.then(operator, outputs, convolutions)
 
 
 def _squash(path: Path, name: str) -> Path:
     """Return a tanh; its output is kept as the next layer's input."""
     elements = path.maps.elements
-    return path.then(Elementwise(name, 4.0 * elements, 6.0 * elements))
+    tanh = Activation("tanh")
+    operator = Elementwise(name, 4.0 * elements, 6.0 * elements, function=tanh)
+    return path.then(operator)
 
 
 def _compared(path: Path, classes: int) -> Path:
@@ -98,5 +105,6 @@ def _compared(path: Path, classes: int) -> Path:
         forward_bytes=2.0 * (features + codes + classes),
         backward_bytes=2.0 * (2 * features + codes + classes),
         kept_bytes=2.0 * features,
+        function=Distances(classes),
     )
     return path.then(operator, Maps(classes, 1, 1))

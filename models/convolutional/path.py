@@ -8,13 +8,15 @@ here: an operator states only the dimensions that follow from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from models.classification import cross_entropy
 from models.convolutional import blocks
 from models.convolutional.blocks import Maps
+from models.functions import Pool
 from models.model import Layer
 from models.operators import Convolution, Linear, Operator
+from models.wiring import CHAIN, INPUT, Reads
 
 Pair = int | tuple[int, int]
 
@@ -26,14 +28,44 @@ class Path:
     Fields:
         maps: dimensions of what the last operator puts out.
         operators: in forward order.
+        reads: what those read that do not read the one before.
     """
 
     maps: Maps
     operators: tuple[Operator, ...] = ()
+    reads: Reads = field(default_factory=lambda: CHAIN)
 
-    def then(self, operator: Operator, maps: Maps | None = None) -> Path:
-        """Return the path with `operator` at its end, putting out `maps`."""
-        return Path(maps or self.maps, (*self.operators, operator))
+    def then(
+        self,
+        operator: Operator,
+        maps: Maps | None = None,
+        reads: tuple[str, ...] | None = None,
+    ) -> Path:
+        """Return the path with `operator` at its end, putting out `maps`.
+
+        Args:
+            operator: the new end.
+            maps: that it puts out; those of the path, if not given.
+            reads: what it reads; the end of the path, if not given.
+        """
+        wires = {operator.name: reads} if reads else {}
+        return Path(
+            maps or self.maps, (*self.operators, operator), {**self.reads, **wires}
+        )
+
+    def beside(self, branch: Path, start: str) -> Path:
+        """Return the path with another behind it that reads not its end but `start`."""
+        first, wires = branch.operators[0].name, branch.reads
+        return Path(
+            branch.maps,
+            self.operators + branch.operators,
+            {**self.reads, first: (start,), **wires},
+        )
+
+    @property
+    def end(self) -> str:
+        """What the last operator puts out, by the name that a later one reads."""
+        return self.operators[-1].name if self.operators else INPUT
 
     def conv(  # noqa: PLR0913 - a convolution has that many dimensions
         self,
@@ -61,6 +93,7 @@ class Path:
             bias=bias,
             keeps_input=keeps_input,
             needs_input_gradient=needs_input_gradient,
+            padding=blocks.pair(padding),
         )
         return self.then(operator, outputs)
 
@@ -84,7 +117,10 @@ class Path:
     ) -> Path:
         """Return the path with a maximum over windows."""
         outputs = self.maps.slide(kernel, stride, padding, is_ceiled=is_ceiled)
-        operator = blocks.max_pool(name, self.maps, outputs, keeps_input=keeps_input)
+        function = Pool("max", kernel, stride, padding, is_ceiled)
+        operator = blocks.max_pool(
+            name, self.maps, outputs, function, keeps_input=keeps_input
+        )
         return self.then(operator, outputs)
 
     def average_pool(
@@ -98,8 +134,9 @@ class Path:
     ) -> Path:
         """Return the path with a mean over windows."""
         outputs = self.maps.slide(kernel, stride, padding)
+        function = Pool("average", kernel, stride, padding)
         operator = blocks.average_pool(
-            name, self.maps, outputs, keeps_input=keeps_input
+            name, self.maps, outputs, function, keeps_input=keeps_input
         )
         return self.then(operator, outputs)
 
@@ -118,8 +155,8 @@ class Path:
 
     def layer(self, name: str) -> Layer:
         """Return the operators so far as one layer."""
-        return Layer(name, self.operators, self.maps.elements)
+        return Layer(name, self.operators, self.maps.elements, reads=self.reads)
 
     def fresh(self) -> Path:
         """Return an empty path that begins at the present maps."""
-        return replace(self, operators=())
+        return Path(self.maps)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from models.convolutional.blocks import Maps, residual
+from models.convolutional.blocks import Maps, residual, thinned
 from models.convolutional.path import Path
 from models.model import Layer, Model
+from models.wiring import INPUT
 
-IMAGE = Maps(3, 224, 224)
 # Blocks in each of the four stages, and whether a block is a bottleneck.
 _STAGES = {
     18: ((2, 2, 2, 2), False),
@@ -43,14 +43,21 @@ class Inside(NamedTuple):
     is_bottleneck: bool
 
 
-def resnet(depth: int) -> Model:
-    """Return the ResNet of `depth`: a stem, its residual blocks and a head."""
+def resnet(depth: int, image: int = 224, thinning: int = 1) -> Model:
+    """Return the ResNet of `depth`: a stem, its residual blocks and a head.
+
+    Args:
+        depth: weight layers [1].
+        image: height and width of a sample [1].
+        thinning: by what channels are divided [1].
+    """
     is_bottleneck = _STAGES[depth][1]
+    widths = [thinned(width, thinning) for width in (64, 128, 256, 512)]
     stages = [
         Inside(width, 4 * width if is_bottleneck else width, 1, is_bottleneck)
-        for width in (64, 128, 256, 512)
+        for width in widths
     ]
-    return _built(f"resnet{depth}", depth, stages)
+    return _built(f"resnet{depth}", depth, stages, image)
 
 
 def resnext(depth: int, groups: int, group_width: int) -> Model:
@@ -69,10 +76,12 @@ def resnext(depth: int, groups: int, group_width: int) -> Model:
     return _built(f"resnext{depth}-{groups}x{group_width}d", depth, stages)
 
 
-def _built(name: str, depth: int, stages: list[Inside]) -> Model:
+def _built(name: str, depth: int, stages: list[Inside], image: int = 224) -> Model:
+    # The stem of a ResNeXt is no wider than that of the ResNet which it varies.
+    stem_width = min(64, stages[0].width)
     stem = (
-        Path(IMAGE)
-        .conv("conv1", 64, 7, stride=2, padding=3, needs_input_gradient=False)
+        Path(Maps(3, image, image))
+        .conv("conv1", stem_width, 7, stride=2, padding=3, needs_input_gradient=False)
         .norm("norm1")
         .relu("relu1")
         .max_pool("pool1", 3, stride=2, padding=1)
@@ -112,8 +121,11 @@ def _block(maps: Maps, inside: Inside, stride: int) -> Path:
             .conv("shortcut", channels, 1, stride=stride, keeps_input=False)
             .norm("shortcut norm")
         )
-        path = Path(path.maps, path.operators + shortcut.operators)
-    return path.then(residual("residual", path.maps)).relu("relu")
+        summed = path.end, shortcut.end
+        path = path.beside(shortcut, INPUT)
+    else:
+        summed = path.end, INPUT
+    return path.then(residual("residual", path.maps), reads=summed).relu("relu")
 
 
 def _head(maps: Maps) -> Layer:

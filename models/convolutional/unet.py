@@ -18,12 +18,23 @@ Source: kakaobrain/torchgpipe benchmarks/models/unet and benchmarks/unet-speed (
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from models.convolutional.blocks import Maps, batch_norm
 from models.convolutional.path import Path
+from models.functions import (
+    Activation,
+    Concatenation,
+    Doubling,
+    Dropout,
+    Identity,
+    Loss,
+    Normalisation,
+)
 from models.model import Layer, Model
 from models.operators import Elementwise
+from models.wiring import INPUT, carried
 
 IMAGE = Maps(3, 192, 192)
 _DEPTH = 5
@@ -75,7 +86,7 @@ def _sized(maps: Maps, channels: int) -> Maps:
 
 def _layer(path: Path, name: str, live: int) -> Layer:
     """Return a layer that hands on its own output and the skips that are live."""
-    return Layer(name, path.operators, path.maps.elements + live)
+    return replace(path.layer(name), output_elements=path.maps.elements + live)
 
 
 def _cell(name: str, maps: Maps, widths: list[int], live: int) -> Iterator[Layer]:
@@ -105,16 +116,29 @@ def _modules(name: str, maps: Maps, width: int, live: int) -> Iterator[Layer]:
     outputs = path.maps
     elements = outputs.elements
     moved = 4.0 * elements
-    dropout = Elementwise("dropout", moved, moved, 2.0 * width, launches=(3, 1))
+    dropout = Elementwise(
+        "dropout",
+        moved,
+        moved,
+        2.0 * width,
+        launches=(3, 1),
+        function=Dropout(of_maps=True),
+    )
     yield _layer(Path(outputs, (dropout,)), f"{name} dropout", live)
     yield _layer(Path(outputs, (_instance_norm(outputs),)), f"{name} norm", live)
-    relu = Elementwise("relu", 4.0 * elements, 6.0 * elements, 2.0 * elements)
+    relu = Elementwise(
+        "relu",
+        4.0 * elements,
+        6.0 * elements,
+        2.0 * elements,
+        function=Activation("leaky relu"),
+    )
     yield _layer(Path(outputs, (relu,)), f"{name} relu", live)
 
 
 def _instance_norm(maps: Maps) -> Elementwise:
-    norm = batch_norm("norm", maps)
-    return Elementwise("norm", norm.forward_bytes, norm.backward_bytes, norm.kept_bytes)
+    function = Normalisation("instance", maps.channels)
+    return replace(batch_norm("norm", maps), parameters=0, function=function)
 
 
 def _stored(maps: Maps, live: int) -> Iterator[Layer]:
@@ -124,8 +148,8 @@ def _stored(maps: Maps, live: int) -> Iterator[Layer]:
     the pooling are added: reads two, writes one.
     """
     added = 6.0 * maps.elements
-    join = Elementwise("skip", 0.0, added, launches=(0, 1))
-    yield _layer(Path(maps, (join,)), "skip", live)
+    join = Elementwise("skip", 0.0, added, launches=(0, 1), function=Identity())
+    yield replace(_layer(Path(maps, (join,)), "skip", live), leaves=(INPUT,))
     yield _layer(Path(maps).max_pool("down", 2, stride=2), "down", live)
 
 
@@ -138,10 +162,17 @@ def _restored(maps: Maps, joined: Maps, live: int, skip: Maps) -> Iterator[Layer
     """
     larger = _sized(joined, maps.channels)
     moved = 2.0 * (maps.elements + larger.elements)
-    up = Path(larger, (Elementwise("up", moved, moved),))
+    up = Path(larger, (Elementwise("up", moved, moved, function=Doubling()),))
     yield _layer(up, "up", live + skip.elements)
-    copied = Elementwise("concatenation", 4.0 * joined.elements, 0.0, launches=(1, 0))
-    yield _layer(Path(joined, (copied,)), "concatenation", live)
+    copied = Elementwise(
+        "concatenation",
+        4.0 * joined.elements,
+        0.0,
+        launches=(1, 0),
+        function=Concatenation(),
+    )
+    path = Path(joined).then(copied, reads=(INPUT, carried(1)))
+    yield replace(_layer(path, "concatenation", live), takes=1)
 
 
 def _segment(maps: Maps) -> Layer:
@@ -158,5 +189,6 @@ def _segment(maps: Maps) -> Layer:
         backward_bytes=12.0 * pixels,
         kept_bytes=4.0 * pixels,
         scales=False,
+        function=Loss("binary cross entropy"),
     )
     return path.then(loss).layer("segment")

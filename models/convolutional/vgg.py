@@ -8,26 +8,34 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from models.convolutional.blocks import Maps
+from models.convolutional.blocks import Maps, thinned
 from models.convolutional.path import Path
 from models.model import Layer, Model
 
-IMAGE = Maps(3, 224, 224)
 _CHANNELS = (64, 128, 256, 512, 512)
 # Convolutions in each of the five groups that end in a pooling.
 _GROUPS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 DEPTHS = tuple(_GROUPS)
 
 
-def vgg(depth: int) -> Model:
-    """Return the VGG of `depth` weight layers: 11, 16 or 19."""
-    maps = IMAGE
+def vgg(depth: int, image: int = 224, thinning: int = 1) -> Model:
+    """Return the VGG of `depth` weight layers: 11, 16 or 19.
+
+    Args:
+        depth: weight layers [1].
+        image: height and width of a sample [1].
+        thinning: by what channels and hidden features are divided [1].
+    """
+    maps = Maps(3, image, image)
     layers: list[Layer] = []
     groups = zip(_GROUPS[depth], _CHANNELS, strict=True)
     for number, (num_convs, channels) in enumerate(groups, start=1):
-        group, maps = _group(f"conv{number}", maps, channels, num_convs)
+        width = thinned(channels, thinning)
+        group, maps = _group(f"conv{number}", maps, width, num_convs)
         layers += group
-    return Model(f"vgg{depth}", (*layers, *_classifier(maps)), 1)
+    return Model(
+        f"vgg{depth}", (*layers, *_classifier(maps, thinned(4096, thinning))), 1
+    )
 
 
 def _group(
@@ -49,7 +57,7 @@ def _group(
             3,
             padding=1,
             bias=True,
-            needs_input_gradient=path.maps != IMAGE,
+            needs_input_gradient=own != "conv1_1",
         ).relu(f"{own} relu")
         if number == num_convs:
             path = path.max_pool(f"{own} pool", 2, stride=2)
@@ -59,9 +67,9 @@ def _group(
     return layers, path.maps
 
 
-def _classifier(maps: Maps) -> tuple[Layer, ...]:
+def _classifier(maps: Maps, hidden: int) -> tuple[Layer, ...]:
     """Return three fully connected layers; a dropout reads the ReLU before it."""
-    features = (maps.elements, 4096, 4096, 1000)
+    features = (maps.elements, hidden, hidden, 1000)
     layers: list[Layer] = []
     for number, (inner, outer) in enumerate(pairwise(features), start=1):
         name = f"fc{number}"

@@ -15,7 +15,7 @@ from models.operators.local import LocallyConnected
 from models.operators.operator import Operator, Split, degree
 from models.operators.products import BatchedProduct, Linear
 from models.operators.recurrent import Lstm
-from models.operators.windows import Window
+from models.operators.windows import RankGrid, Sliding, Window, rank_grid
 
 __all__ = [
     "BatchedProduct",
@@ -27,7 +27,10 @@ __all__ = [
     "LocallyConnected",
     "Lstm",
     "Operator",
+    "RankGrid",
+    "Sliding",
     "Split",
     "Window",
     "degree",
+    "rank_grid",
 ]

@@ -32,6 +32,7 @@ class Convolution:
         needs_input_gradient: False where the input is the sample itself [bool].
         keeps_input: False where another operator already keeps the same input for
             the backward pass, as the branches of a fork share theirs [bool].
+        padding: rows and columns of zeros at every edge, along height and width [1].
     """
 
     name: str
@@ -44,6 +45,7 @@ class Convolution:
     bias: bool = False
     needs_input_gradient: bool = True
     keeps_input: bool = True
+    padding: tuple[int, int] = (0, 0)
 
     split = Split.NONE
     is_core_attention = False
@@ -68,16 +70,15 @@ class Convolution:
     def stride(self) -> int:
         """Pixels between neighbouring places of the filter [1].
 
-        The smallest that some padding makes fit: (o - 1) s <= i + 2 p - k < o s.
+        The smallest that fits: (o - 1) s <= i + 2 p - k < o s.
         """
         height, width = self.output
         pixels = self.inputs / self.channels_in
         side = round(math.sqrt(pixels * height / width))
+        places = side + 2 * self.padding[0] - self.kernel[0]
         for stride in range(1, side + 1):
-            for padding in range(self.kernel[0] // 2 + 1):
-                places = side + 2 * padding - self.kernel[0]
-                if (height - 1) * stride <= places < height * stride:
-                    return stride
+            if (height - 1) * stride <= places < height * stride:
+                return stride
         return max(1, round(side / height))
 
     def _work(

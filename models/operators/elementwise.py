@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from models.functions import Function
 from models.operators.operator import Split, degree
-from models.operators.windows import Window
+from models.operators.windows import Sliding
 from models.work import Share, Work, WorkKind, memory_work
 
 
@@ -27,8 +27,8 @@ class Elementwise:
             nothing [1].
         scales: whether the bytes scale with the element size (fp32 logits do not).
         kind: which memory-bound kernel it is.
-        window: what one place of a grid reads of the input; None where it reads its
-            own place only.
+        sliding: what places of a grid read of the input, by which it is then divided;
+            None where each reads its own place only.
         function: what it computes; None where nothing executes it yet.
     """
 
@@ -43,12 +43,14 @@ class Elementwise:
     scales: bool = True
     mask_bytes: float = 0.0
     kind: WorkKind = "memory"
-    window: Window | None = None
+    sliding: Sliding | None = None
     function: Function | None = None
 
     def _bytes(self, size: float, share: Share) -> float:
         scale = share.element / 2.0 if self.scales else 1.0
         size = size * scale + self.mask_bytes
+        if self.sliding is not None and self.split is Split.PLACES:
+            return size * share.samples * self.sliding.share(share.tensor)
         return size * share.samples / degree(self.split, share)
 
     def forward(self, share: Share) -> tuple[Work, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.operators.operator import Split
-from models.operators.windows import Window
+from models.operators.windows import Sliding, Window
 from models.work import Share, Work
 
 
@@ -17,12 +17,12 @@ from models.work import Share, Work
 class LocallyConnected:
     """Linear filters over windows of the input, different at every place.
 
-    The kernel is a batch of products, one a place: samples x (channels_in · window)
-    @ channels_out. It fetches its input once; windows that overlap read from the cache.
+    The kernel is a product a place: samples x (channels_in · window) @ channels_out. It
+    is written for the layer, so that no tile is larger than the product, and fetches
+    its input once; windows that overlap read from the cache.
 
-    To divide it by neurons, divide the places of `output`: weights, FLOP and outputs
-    divide with them, and a patch of the output reads `window.reads` places of the input
-    along each dimension, in all `channels_in`.
+    Tensor ranks divide the places of `output`, and with them weights, FLOP and outputs;
+    `share` asks for the work of the rank with the largest patch.
 
     Fields:
         channels_in, channels_out: maps of the input; neurons a place [1].
@@ -40,7 +40,7 @@ class LocallyConnected:
     inputs: int
     needs_input_gradient: bool = True
 
-    split = Split.NONE
+    split = Split.PLACES
     is_core_attention = False
 
     @property
@@ -57,13 +57,32 @@ class LocallyConnected:
     def _inner(self) -> int:
         return self.channels_in * self.window.size**2
 
+    @property
+    def sliding(self) -> Sliding:
+        """How the windows lie in the input."""
+        height, width = (int(self.window.reads(places)) for places in self.output)
+        return Sliding(self.window, self.channels_in, (height, width), self.output)
+
+    def held(self, ranks: float) -> float:
+        """Return the weights of the rank with the largest patch [1]."""
+        return self.parameters * self.sliding.share(ranks)
+
+    def _read(self, share: Share) -> float:
+        """Return the elements of a sample that the largest patch reads [1]."""
+        return (
+            self.inputs
+            if share.tensor == 1
+            else self.sliding.read_elements(share.tensor)
+        )
+
     def _work(self, name: str, share: Share, dims: tuple[float, float, float]) -> Work:
         rows, columns, inner = dims
-        outputs = self.places * self.channels_out
-        elements = share.samples * (self.inputs + outputs) + self.parameters
-        flop = 2.0 * self.places * rows * columns * inner
-        size = share.element * elements
-        return Work(name, "matrix", flop, size, rows, columns, inner, self.places)
+        places = self.places * self.sliding.share(share.tensor)
+        outputs = places * self.channels_out
+        elements = share.samples * (self._read(share) + outputs)
+        size = share.element * (elements + self.held(share.tensor))
+        flop = 2.0 * places * rows * columns * inner
+        return Work(name, "local", flop, size, rows, columns, inner, places)
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return a product a place: samples x window @ neurons."""
@@ -83,5 +102,5 @@ class LocallyConnected:
         return (self._work(f"{self.name} W", share, dims),)
 
     def saved_bytes(self, share: Share) -> float:
-        """Return the input's bytes [B]."""
-        return share.element * share.samples * self.inputs
+        """Return the bytes of what the patch reads of the input [B]."""
+        return share.element * share.samples * self._read(share)

@@ -20,7 +20,8 @@ class Split(Enum):
     `NONE` is replicated on every tensor rank (and divided by sequence parallelism);
     `COLUMN` divides the weight's outputs; `ROW` divides its inputs, so its output is a
     partial sum; `INNER` works on activations that a column split already divided;
-    `VOCABULARY` divides the rows of an embedding table.
+    `VOCABULARY` divides the rows of an embedding table; `PLACES` divides the places of
+    a grid, and with them the neurons, their weights and what they read.
     """
 
     NONE = "none"
@@ -28,6 +29,7 @@ class Split(Enum):
     ROW = "row"
     INNER = "inner"
     VOCABULARY = "vocabulary"
+    PLACES = "places"
 
 
 def degree(split: Split, share: Share) -> float:

@@ -106,6 +106,29 @@ def memory_time(size: Bytes, bandwidth: BytesPerSecond) -> Seconds:
     return size / bandwidth
 
 
+def roofline_time(
+    flop: Flop, size: Bytes, *, rate: FlopPerSecond, bandwidth: BytesPerSecond
+) -> Seconds:
+    """Return the time of a kernel that is limited by arithmetic or by memory.
+
+    T = max(F / rate, S / bandwidth)
+
+    Args:
+        flop: F, of the kernel [FLOP].
+        size: S, bytes read and written once [B].
+        rate: as achieved [FLOP/s].
+        bandwidth: of the memory, as achieved [B/s].
+
+    Assumes: memory traffic overlaps with arithmetic; the kernel fits its work.
+
+    Source: Williams et al., Roofline, CACM 52(4), 2009.
+
+    >>> roofline_time(4e12, 1e9, rate=1e12, bandwidth=1e11)
+    4.0
+    """
+    return maximum(flop / rate, memory_time(size, bandwidth))
+
+
 def matrix_time(  # noqa: PLR0913 - dimensions, bytes and the device
     rows: Count,
     columns: Count,

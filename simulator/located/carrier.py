@@ -27,7 +27,7 @@ from simulator.located.hosts import Hosts
 from simulator.located.mesh import Group, Mesh
 from simulator.lowering.sent import Sent
 from simulator.network import RingOrder, Router, Traffic, best_ring_order, ring_load
-from simulator.workload import Message
+from simulator.workload import Message, Transfer
 from topologies.profile import LinkFit
 from topologies.units import Bytes, Seconds
 
@@ -38,6 +38,7 @@ _TRIED = (
     *("ring", "tree", "double-binary-tree", "recursive-doubling"),
     *("halving-doubling", "hierarchical"),
 )
+_USUAL = {"broadcast": "chain", "reduce": "chain"}
 _RINGS = frozenset({"ring", "bidirectional-ring"})
 _IN_ORDER = frozenset({"multi-ring", "hierarchical"})
 
@@ -102,9 +103,40 @@ class Carrier:
         """Return what a message does to the network."""
         message = sent.message
         groups = tuple(self.mesh.groups(message, sent.roles))
-        if message.pattern == "send":
-            return self._sent(message.size, groups)
-        name, traffic = self._fastest(message, groups)
+        if message.sends:
+            return self._exchanged(message.sends, groups)
+        match message.pattern:
+            case "send" | "neighbour-exchange":
+                return self._sent(message, groups)
+            case pattern:
+                return self._collective(pattern, message, groups)
+
+    def arrangement(self, sent: Sent) -> Arrangement | None:
+        """Return how a message is carried; None for neighbours that send unlike sizes.
+
+        A message from each to the next around a ring is an exchange of such pairs.
+        """
+        message = sent.message
+        groups = tuple(self.mesh.groups(message, sent.roles))
+        if message.sends:
+            return None
+        match message.pattern:
+            case "send":
+                return Arrangement("send", "", groups, message.size)
+            case "neighbour-exchange" as pattern:
+                count = len(groups[0])
+                pairs = tuple((rank, (rank + 1) % count) for rank in range(count))
+                options = Options(pairs=pairs)
+                return Arrangement(pattern, "direct", groups, message.size, options)
+            case pattern:
+                name, _ = self._fastest(pattern, message, groups)
+                return self._arranged(pattern, message.size, groups, name)
+
+    def _collective(
+        self, pattern: Pattern, message: Message, groups: tuple[Group, ...]
+    ) -> Traffic:
+        """Return what a collective does, by the fastest algorithm that it may take."""
+        name, traffic = self._fastest(pattern, message, groups)
         kind = Collective(
             message.pattern,
             message.axis,
@@ -116,22 +148,12 @@ class Carrier:
         self.chosen.setdefault(kind, traffic)
         return traffic
 
-    def arrangement(self, sent: Sent) -> Arrangement:
-        """Return how a message is carried."""
-        message = sent.message
-        groups = tuple(self.mesh.groups(message, sent.roles))
-        if message.pattern == "send":
-            return Arrangement("send", "", groups, message.size)
-        name, _ = self._fastest(message, groups)
-        return self._arranged(message.pattern, message.size, groups, name)
-
     def _fastest(
-        self, message: Message, groups: tuple[Group, ...]
+        self, pattern: Pattern, message: Message, groups: tuple[Group, ...]
     ) -> tuple[str, Traffic]:
         """Return the algorithm of a collective, and what it does to the network."""
-        assert message.pattern != "send", "a send has no algorithm"
         tried = {
-            name: self.placed(message.pattern, message.size, groups, name)
+            name: self.placed(pattern, message.size, groups, name)
             for name in self._names(message, groups[0])
         }
         if len(tried) > 1:
@@ -151,8 +173,10 @@ class Carrier:
         """
         if message.axis == "model":
             return ("tree",)
+        if message.pattern == "all-to-all":
+            return ("direct",)
         if message.axis != "data" or message.pattern != "all-reduce":
-            return ("ring",)
+            return (_USUAL.get(message.pattern, "ring"),)
         if self.algorithm != "auto":
             return (self.algorithm,)
         options = self.options_of(group)
@@ -207,12 +231,28 @@ class Carrier:
         options = self.options_of(groups[0])
         return Arrangement(pattern, name, groups, size / num_rings, options)
 
-    def _sent(self, size: Bytes, groups: tuple[Group, ...]) -> Traffic:
-        """Return what messages between two devices each do to the network."""
-        key = ("send", size, groups)
+    def _sent(self, message: Message, groups: tuple[Group, ...]) -> Traffic:
+        """Return what one message between two devices, or around a ring, does."""
+        size, is_ring = message.size, message.pattern == "neighbour-exchange"
+        key = (message.pattern, size, groups)
         if key not in self._made:
             latency = self.fit_of(groups).transfer
-            rounds = [_one_send(size)]
+            rounds = [_to_the_next(size, len(groups[0]), is_ring=is_ring)]
+            self._made[key] = Traffic.place(
+                self.router, groups, rounds, latency=latency
+            )
+        return self._made[key]
+
+    def _exchanged(
+        self, sends: tuple[Transfer, ...], groups: tuple[Group, ...]
+    ) -> Traffic:
+        """Return what neighbours that send to each other at once do to the network."""
+        key = ("neighbour-exchange", sends, groups)
+        if key not in self._made:
+            latency = self.fit_of(groups).transfer
+            sources, targets, sizes = zip(*sends, strict=True)
+            ends = np.array([sources, targets], np.int64)
+            rounds = [Round(ends[0], ends[1], np.array(sizes, float), 1)]
             self._made[key] = Traffic.place(
                 self.router, groups, rounds, latency=latency
             )
@@ -293,5 +333,8 @@ class Carrier:
         return replace(self.options, per_node=per_node, grain=grain)
 
 
-def _one_send(size: Bytes) -> Round:
-    return Round(np.zeros(1, np.int64), np.ones(1, np.int64), np.full(1, size), 1)
+def _to_the_next(size: Bytes, num_ranks: int, *, is_ring: bool) -> Round:
+    """Return a send of each rank to the next; of the last only around a ring."""
+    sender = np.arange(num_ranks if is_ring else num_ranks - 1)
+    receiver = (sender + 1) % num_ranks
+    return Round(sender, receiver, np.full(len(sender), size), 1)

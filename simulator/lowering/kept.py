@@ -16,9 +16,11 @@ arXiv:2401.10241, table 1.
 
 from __future__ import annotations
 
+from models.mixture import ExpertLinear
 from models.model import Layer
 from models.operators import Linear, Operator, Split
 from models.work import Share
+from simulator.lowering.experts import loaded
 from topologies.units import Bytes
 
 
@@ -32,8 +34,8 @@ def kept_bytes(layer: Layer, share: Share, recompute: str) -> Bytes:
         return share.element * share.samples * layer.output_elements / share.sequence
     is_dropping = layer.role == "block" and recompute == "selective"
     return sum(
-        operator.saved_bytes(share)
-        for operator in layer.operators
+        operator.saved_bytes(own)
+        for operator, own in loaded(layer, share)
         if not (is_dropping and operator.is_core_attention)
     )
 
@@ -41,9 +43,9 @@ def kept_bytes(layer: Layer, share: Share, recompute: str) -> Bytes:
 def kept_for_weights(layer: Layer, share: Share) -> Bytes:
     """Return what a layer keeps from its I to its W, per micro-batch [B]."""
     return sum(
-        _needed_by_weights(operator, share)
-        for operator in layer.operators
-        if operator.backward_weight(share)
+        _needed_by_weights(operator, own)
+        for operator, own in loaded(layer, share)
+        if operator.backward_weight(own)
     )
 
 
@@ -52,6 +54,8 @@ def _needed_by_weights(operator: Operator, share: Share) -> Bytes:
 
     What sequence parallelism divides was gathered for I, and stays whole.
     """
+    if isinstance(operator, ExpertLinear):
+        return operator.kept_for_weight(share)
     if not isinstance(operator, Linear):
         return operator.saved_bytes(share)
     rows: float = operator.rows

@@ -9,10 +9,14 @@ the optimizer.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from simulator.lowering.emitter import Emitter
-from simulator.lowering.pipeline import emit_passes, make_step
+from simulator.lowering.pipeline import PlainPasses, emit_passes, make_step
 from simulator.lowering.rows import rows_of
 from simulator.lowering.schedules.actions import Schedule
+from simulator.lowering.sharding.emission import ShardedPasses, emit_new_parameters
+from simulator.lowering.sharding.rule import sharding_of
 from simulator.lowering.staged import LoweredStage
 from simulator.lowering.step_end import (
     emit_copies,
@@ -39,15 +43,24 @@ def lower(
         rows = rows_of(plan)
     step = make_step(plan, stages, rows)
     emitter = Emitter()
+    rule = sharding_of(plan)
     for rank in range(len(rows)):
-        emit_passes(emitter, step, rank)
-        emit_gradient_sync(emitter, step, rank)
+        reduced: tuple[Hashable, ...] = ()
+        if rule is None:
+            emit_passes(emitter, step, rank, PlainPasses.of(step, rank))
+        else:
+            sharded = ShardedPasses.of(step, rank, rule)
+            emit_passes(emitter, step, rank, sharded)
+            reduced = tuple(sharded.ends.values())
+        emit_gradient_sync(emitter, step, rank, reduced)
     emit_copies(emitter, step)
     emit_tied_embedding(emitter, plan, stages)
     if not plan.training.post_validation:
         emit_gradient_norm(emitter, plan)
     for rank in range(plan.parallelism.pipeline):
         emit_optimizer(emitter, plan, stages, rank)
+        if rule is not None:
+            emit_new_parameters(emitter, rule, stages, rank)
     multiplicity = int(plan.parallelism.degrees.plane)
     roles = tuple(Role(0, rank, 0, multiplicity) for rank in range(len(rows)))
     return Workload(roles, emitter.resolve())

@@ -15,6 +15,8 @@ vocabulary, fwd.   all-reduce of the output    reduce-scatter of the output
 vocabulary, bwd.   -                           all-gather of the gradient before
 =================  ==========================  ===============================
 
+What experts and attention over several devices send is in `experts` and `context`, what
+operators that divide the places of a grid, in `borders`.
 The vocabulary-parallel loss adds three all-reduces of one fp32 number a token: the
 maximum, the target's logit and the sum of exponentials.
 """
@@ -22,8 +24,10 @@ maximum, the target's logit and the sum of exponentials.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from models.flash_attention import FlashAttention
+from models.mixture import TokenExchange
 from models.model import Layer
 from models.operators import (
     Convolution,
@@ -35,6 +39,13 @@ from models.operators import (
 )
 from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
+from simulator.lowering.borders import border, gradient_border
+from simulator.lowering.context import (
+    ContextWay,
+    attention_backward,
+    attention_forward,
+)
+from simulator.lowering.experts import exchange_backward, exchange_forward, loaded
 from simulator.lowering.stages import local_parameters
 from simulator.workload import Beside, Item, Message, Pattern, Repeat
 from topologies.units import Bytes
@@ -62,8 +73,24 @@ class Passes:
     backward_weight: tuple[Item, ...]
 
 
+class Ways(NamedTuple):
+    """How the messages of a layer are sent.
+
+    Fields:
+        is_overlapped: whether column-split layers send beside their gradient
+            products, as Megatron-LM does since 2022.
+        context: how attention meets the keys of other devices.
+    """
+
+    is_overlapped: bool = False
+    context: ContextWay = ContextWay()
+
+
+PLAIN = Ways()
+
+
 def layer_passes(
-    layer: Layer, share: Share, recompute: Recompute, *, is_overlapped: bool = False
+    layer: Layer, share: Share, recompute: Recompute, ways: Ways = PLAIN
 ) -> Passes:
     """Return the forward and backward items of `layer` on one device.
 
@@ -71,23 +98,23 @@ def layer_passes(
         layer: of the model.
         share: of the device.
         recompute: which activations the backward computes again.
-        is_overlapped: whether column-split layers send beside their gradient
-            products, as Megatron-LM does since 2022.
+        ways: how its messages are sent.
     """
+    operators = tuple(loaded(layer, share))
     forward = tuple(
         item
-        for operator in layer.operators
-        for item in _forward(operator, layer, share)
+        for operator, own in operators
+        for item in _forward(operator, layer, own, ways)
     )
     before = _repeated(layer, share, recompute, forward)
     backward: list[Item] = [*before]
     inputs: list[Item] = [*before]
     weights: list[Item] = []
-    for operator in reversed(layer.operators):
-        backward += _backward(operator, share, is_overlapped=is_overlapped)
-        own = _backward_parts(operator, share, is_overlapped=is_overlapped)
-        inputs += own[0]
-        weights += own[1]
+    for operator, own in reversed(operators):
+        backward += _backward(operator, own, ways)
+        parts = _backward_parts(operator, own, ways)
+        inputs += parts[0]
+        weights += parts[1]
     return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
 
 
@@ -126,8 +153,14 @@ def _output_bytes(operator: Linear | Embedding, share: Share) -> float:
     return share.element * share.samples * operator.rows * width
 
 
-def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
+def _forward(operator: Operator, layer: Layer, share: Share, ways: Ways) -> list[Item]:
+    if isinstance(operator, TokenExchange):
+        return exchange_forward(operator, share)
+    if isinstance(operator, FlashAttention) and is_any_above_one(share.context):
+        return attention_forward(operator, share, ways.context)
     items: list[Item] = [*operator.forward(share)]
+    if received := border(operator, share):
+        return [received, *items]
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return items
     is_sequence = _is_sequence(share)
@@ -146,23 +179,33 @@ def _forward(operator: Operator, layer: Layer, share: Share) -> list[Item]:
     return items
 
 
-def _backward(operator: Operator, share: Share, *, is_overlapped: bool) -> list[Item]:
+def _backward(operator: Operator, share: Share, ways: Ways) -> list[Item]:
     """Return both parts in a row; a sum at the end of the first beside the second."""
-    inputs, weights = _backward_parts(operator, share, is_overlapped=is_overlapped)
+    inputs, weights = _backward_parts(operator, share, ways)
     last = inputs[-1] if inputs else None
-    if is_overlapped and operator.split is Split.COLUMN and isinstance(last, Message):
+    if (
+        ways.is_overlapped
+        and operator.split is Split.COLUMN
+        and isinstance(last, Message)
+    ):
         return [*inputs[:-1], Beside(last, weights)]
     return [*inputs, *weights]
 
 
 def _backward_parts(
-    operator: Operator, share: Share, *, is_overlapped: bool
+    operator: Operator, share: Share, ways: Ways
 ) -> tuple[list[Item], tuple[Work, ...]]:
     """Return what the gradients of inputs take, and what those of weights take."""
+    if isinstance(operator, TokenExchange):
+        return exchange_backward(operator, share), ()
+    if isinstance(operator, FlashAttention) and is_any_above_one(share.context):
+        return attention_backward(operator, share, ways.context), ()
     gradient = operator.backward_input(share)
     weight = operator.backward_weight(share)
     if operator.parameters:
-        weight = (*weight, _accumulation(operator, share))
+        weight = (*weight, accumulation(operator, share))
+    if returned := gradient_border(operator, share):
+        return [*gradient, returned], weight
     if not isinstance(operator, Linear | Embedding) or not _is_split(operator, share):
         return [*gradient], weight
     is_sequence = _is_sequence(share)
@@ -175,7 +218,7 @@ def _backward_parts(
         if not is_sequence:
             return [*gradient, summed], weight
         gathered = _message(f"{operator.name} input", "all-gather", size)
-        return [*_together(gathered, gradient, is_overlapped), summed], weight
+        return [*_together(gathered, gradient, ways), summed], weight
     if is_sequence and operator.split in {Split.ROW, Split.VOCABULARY}:
         size = _output_bytes(operator, share)
         gathered = _message(f"{operator.name} gradient", "all-gather", size)
@@ -183,20 +226,18 @@ def _backward_parts(
     return [*gradient], weight
 
 
-def _together(
-    message: Message, works: tuple[Work, ...], is_overlapped: bool
-) -> list[Item]:
+def _together(message: Message, works: tuple[Work, ...], ways: Ways) -> list[Item]:
     """Return a message and kernels that do not need it: beside or after it."""
-    return [Beside(message, works)] if is_overlapped else [message, *works]
+    return [Beside(message, works)] if ways.is_overlapped else [message, *works]
 
 
-def _accumulation(operator: Operator, share: Share) -> Work:
+def accumulation(operator: Operator, share: Share) -> Work:
     """Return the addition of a fresh gradient to the one summed so far.
 
     Reads the fresh one, reads and writes the sum; bias and weight are added by
     kernels of their own.
     """
-    count = local_parameters(operator, share.tensor)
+    count = local_parameters(operator, share.tensor, share.expert)
     tensors = 2 if _has_two_parameters(operator) else 1
     size = (share.element + 2.0 * share.gradient) * count
     return memory_work(f"{operator.name} accumulate", size, launches=tensors)

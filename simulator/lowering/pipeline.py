@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from simulator.lowering.emitter import Draft, Emitter
+from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import element_bytes
+from simulator.lowering.portions import emit_portions, left_portions
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
-from simulator.lowering.staged import LoweredStage, copies_tied_table
-from simulator.lowering.stages import layer_parameters
+from simulator.lowering.staged import LoweredStage, copies_tied_table, make_share
+from simulator.lowering.stages import expert_parameters, layer_parameters
 from simulator.plan import Plan
 from simulator.workload import Body, Item, Message, Stream
 from topologies.units import Bytes
@@ -42,7 +44,28 @@ def last_gradients(row: Row) -> dict[int, Action]:
     return {action.stage: action for action in row if action.kind in {"B", "W"}}
 
 
-def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
+class Passes(Protocol):
+    """What emits the passes of one rank, in the order of its schedule."""
+
+    def emit(
+        self,
+        emitter: Emitter,
+        action: Action,
+        after: tuple[Hashable, ...],
+        *,
+        waits: bool,
+    ) -> None:
+        """Emit a pass, under its own name as key.
+
+        Args:
+            emitter: of the step.
+            action: the pass.
+            after: what it waits for.
+            waits: whether the host does not issue it before that.
+        """
+
+
+def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None:
     """Emit a rank's forward and backward passes with the sends that follow them.
 
     Synchronous sends are those of Megatron until 2022: the rank's next pass waits for
@@ -52,20 +75,16 @@ def emit_passes(emitter: Emitter, step: Step, rank: int) -> None:
     """
     plan = step.plan
     is_waiting = plan.parallelism.pipeline > 1 and not plan.parallelism.sends_overlap
-    is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
-    row = step.rows[rank]
-    last = set(last_gradients(row).values()) if is_bucketed else set()
     sends: tuple[Hashable, ...] = ()
-    for action in row:
+    for action in step.rows[rank]:
         after = (*_received(step, action, rank), *sends)
+        portions = step.stages[action.stage].portions
+        if portions and action.kind in {"B", "I"}:
+            after = (*after, *left_portions(portions, action))
         is_alone = plan.parallelism.pipeline == 1 and action.kind == "F"
-        waits = is_waiting or is_alone
-        if action in last:
-            _emit_bucketed_backward(emitter, step, action, after)
-        else:
-            body = step.stages[action.stage].bodies[action.kind]
-            draft = Draft(str(action), (rank,), "compute", body, after, waits)
-            emitter.emit(action, draft)
+        passes.emit(emitter, action, after, waits=is_waiting or is_alone)
+        if portions and action.kind == "F":
+            emit_portions(emitter, portions, action, rank)
         sent = _emit_send(emitter, step, action, rank)
         sends = (sent,) if sent is not None and is_waiting else ()
 
@@ -124,9 +143,48 @@ def _emit_send(
 
 def boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
     """Return the activations that a tensor rank hands to the next stage [B]."""
-    elements = lowered.stage.layers[-1].output_elements * plan.batch.micro
+    samples = make_share(plan).samples
+    elements = lowered.stage.layers[-1].output_elements * samples
     size = element_bytes(plan.training.precision) * elements
     return size / plan.parallelism.tensor
+
+
+class PlainPasses(NamedTuple):
+    """Passes of a rank whose replicas hold everything; see `Passes`.
+
+    Fields:
+        step: of which they are.
+        rank: of the pipeline.
+        bucketed: passes in which gradients are summed over replicas.
+    """
+
+    step: Step
+    rank: int
+    bucketed: frozenset[Action]
+
+    @classmethod
+    def of(cls, step: Step, rank: int) -> PlainPasses:
+        """Return what emits the passes of a rank."""
+        plan = step.plan
+        is_bucketed = plan.synchronization.overlap and plan.parallelism.replicas > 1
+        last = last_gradients(step.rows[rank]).values() if is_bucketed else ()
+        return cls(step, rank, frozenset(last))
+
+    def emit(
+        self,
+        emitter: Emitter,
+        action: Action,
+        after: tuple[Hashable, ...],
+        *,
+        waits: bool,
+    ) -> None:
+        """Emit a pass."""
+        if action in self.bucketed:
+            _emit_bucketed_backward(emitter, self.step, action, after)
+            return
+        body = self.step.stages[action.stage].bodies[action.kind]
+        draft = Draft(str(action), (self.rank,), "compute", body, after, waits)
+        emitter.emit(action, draft)
 
 
 def _emit_bucketed_backward(
@@ -135,9 +193,11 @@ def _emit_bucketed_backward(
     """Emit the last backward in segments, each followed by its bucket's all-reduce.
 
     A bucket closes with the layer that fills it, as gradients become ready in reverse
-    order; the last one takes what is left. Profiled passes are of one segment.
+    order; the last one takes what is left. Profiled passes are of one segment. What a
+    bucket holds of experts is summed over those that have them.
     """
     plan, lowered = step.plan, step.stages[action.stage]
+    mesh = plan.parallelism
     gradient = element_bytes(plan.training.gradient_precision)
     has_copy = copies_tied_table(plan)
     layers = [
@@ -150,13 +210,14 @@ def _emit_bucketed_backward(
     items: list[Item] = []
     if action.kind == "B":
         items += lowered.before_backward
-    filled, number = 0.0, 0
+    filled, of_experts, number = 0.0, 0.0, 0
     ranks = (step.places[action],)
     for position, (backward, layer) in enumerate(layers):
         items += backward
         filled += gradient * layer_parameters(
-            layer, plan.parallelism.tensor, is_tied_copy=has_copy
+            layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy
         )
+        of_experts += gradient * expert_parameters(layer, mesh.tensor, mesh.expert)
         is_last = position == len(layers) - 1
         is_profiled = plan.stage_times is not None
         if (filled < plan.synchronization.bucket or is_profiled) and not is_last:
@@ -165,14 +226,14 @@ def _emit_bucketed_backward(
         body = Body(f"backward of bucket {number}", "backward", tuple(items))
         if is_profiled:
             body = lowered.bodies[action.kind]
-        waits = plan.parallelism.pipeline > 1 and number == 0
-        waits = waits and not plan.parallelism.sends_overlap
+        waits = mesh.pipeline > 1 and number == 0 and not mesh.sends_overlap
         emitter.emit(key, Draft(str(action), ranks, "compute", body, after, waits))
-        message = Message("gradients", "all-reduce", "data", filled)
-        body = Body(f"gradients of bucket {number}", "message", (message,))
+        has_copies = mesh.replicas > mesh.expert
+        sums = gradient_sums(filled, of_experts, has_copies=has_copies)
+        body = Body(f"gradients of bucket {number}", "message", sums)
         name = f"bucket {number} of stage {action.stage}"
         emitter.emit(
             ("bucket", action, number), Draft(name, ranks, "data", body, (key,))
         )
-        items, filled, after = [], 0.0, ()
+        items, filled, of_experts, after = [], 0.0, 0.0, ()
         number += 1

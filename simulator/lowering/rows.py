@@ -9,6 +9,7 @@ from simulator.lowering.schedules.automatic import Times
 from simulator.lowering.schedules.table import schedule
 from simulator.lowering.staged import make_share
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from topologies.units import Ratio
 
 
@@ -32,7 +33,7 @@ def rows_of(plan: Plan, times: Times | None = None) -> Schedule:
 
 def weight_share(plan: Plan, model: Model) -> Ratio:
     """Return what of a block's activations stays from I to W."""
-    share, recompute = make_share(plan), plan.parallelism.recompute
     block = next(layer for layer in model.layers if layer.role == "block")
+    share, recompute = make_share(plan), recompute_of(plan.parallelism, block)
     kept = kept_bytes(block, share, recompute)
     return min(kept_for_weights(block, share) / kept, 1.0) if kept else 1.0

@@ -6,12 +6,20 @@ from dataclasses import dataclass
 
 from models.model import Layer, Model
 from models.work import Share
+from simulator.lowering.context import ContextWay
 from simulator.lowering.formats import element_bytes
-from simulator.lowering.passes import Passes, gather_received, layer_passes
+from simulator.lowering.passes import Passes, Ways, gather_received, layer_passes
+from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
-from simulator.lowering.stages import Stage, cut, layer_parameters
+from simulator.lowering.stages import (
+    Stage,
+    cut,
+    expert_parameters,
+    layer_parameters,
+)
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.workload import Body, HostTask, Item, Repeat
 from topologies.units import Bytes, Count
 
@@ -24,19 +32,25 @@ class LoweredStage:
         stage: its layers.
         ranks: pipeline ranks that hold it, each for micro-batches of its own.
         bodies: of one micro-batch, by kind of pass.
-        before_backward: what precedes the first layer's backward.
+        before_forward: what precedes the first layer's forward.
+        before_backward: what precedes the last layer's backward.
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
+        expert_gradient_bytes: those among them that not all replicas hold [B].
+        portions: of the dense layers behind it whose neurons replicas divide, if any.
     """
 
     stage: Stage
     ranks: tuple[int, ...]
     bodies: dict[Kind, Body]
+    before_forward: tuple[Item, ...]
     before_backward: tuple[Item, ...]
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
     gradient_bytes: Bytes
+    expert_gradient_bytes: Bytes
+    portions: Portions | None = None
 
 
 def lower_stages(
@@ -55,24 +69,34 @@ def lower_stages(
     gradient = element_bytes(plan.training.gradient_precision)
     known = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
     has_copy = copies_tied_table(plan)
+    portions = make_portions(plan, model)
+    replicated = before_portions(model, portions)
     lowered = []
-    for stage in cut(model, mesh.num_stages, sizes or mesh.stages):
+    for stage in cut(replicated, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
         parameters = sum(
-            layer_parameters(layer, mesh.tensor, is_tied_copy=has_copy)
+            layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
             for layer in stage.layers
         )
+        of_experts = sum(
+            expert_parameters(layer, mesh.tensor, mesh.expert) for layer in stage.layers
+        )
         is_last = stage.index == mesh.num_stages - 1
-        before_backward = _received(plan, model, has_sender=not is_last)
+        received = _received(plan, model, has_sender=stage.index > 0)
+        before = (HostTask("batch and loss", "pass"), *received)
+        behind = _received(plan, model, has_sender=not is_last)
         lowered.append(
             LoweredStage(
                 stage,
                 placement[stage.index],
-                _bodies(plan, model, stage, passes),
-                before_backward,
+                _bodies(plan, stage, passes, before, behind),
+                before,
+                behind,
                 passes,
-                parameters,
+                parameters + (portions.parameters if portions else 0),
                 gradient * parameters,
+                gradient * of_experts,
+                portions,
             )
         )
     return tuple(lowered)
@@ -85,19 +109,17 @@ def copies_tied_table(plan: Plan) -> bool:
 
 
 def _bodies(
-    plan: Plan, model: Model, stage: Stage, passes: tuple[tuple[Passes, int], ...]
+    plan: Plan,
+    stage: Stage,
+    passes: tuple[tuple[Passes, int], ...],
+    before_forward: tuple[Item, ...],
+    before_backward: tuple[Item, ...],
 ) -> dict[Kind, Body]:
     """Return the bodies of a stage's passes, by kind."""
     if plan.stage_times is not None:
         return {kind: profiled_pass(plan, stage, kind) for kind in ("F", "B", "I", "W")}
-    is_last = stage.index == plan.parallelism.num_stages - 1
-    forward = (
-        HostTask("batch and loss", "pass"),
-        *_received(plan, model, has_sender=stage.index > 0),
-        *(Repeat(p.forward, count) for p, count in passes),
-    )
-    before = _received(plan, model, has_sender=not is_last)
-    behind = tuple(reversed(passes))
+    forward = (*before_forward, *(Repeat(p.forward, count) for p, count in passes))
+    behind, before = tuple(reversed(passes)), before_backward
     whole = (*before, *(Repeat(p.backward, count) for p, count in behind))
     inputs = (*before, *(Repeat(p.backward_input, count) for p, count in behind))
     weights = tuple(Repeat(p.backward_weight, count) for p, count in behind)
@@ -113,7 +135,9 @@ def _bodies(
 def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
     """Return a layer's items under the plan's recomputation and overlap."""
     mesh = plan.parallelism
-    return layer_passes(layer, share, mesh.recompute, is_overlapped=mesh.overlap_tensor)
+    context = ContextWay(mesh.context_method, mesh.context_balanced)
+    ways = Ways(mesh.overlap_tensor, context)
+    return layer_passes(layer, share, recompute_of(mesh, layer), ways)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:
@@ -121,25 +145,30 @@ def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]
 
     Each tensor rank was sent its part only (Megatron's scatter/gather optimization,
     arXiv:2104.04473, section 4.1), and the ranks gather the whole in their node.
-    Under sequence parallelism they work on parts anyway.
+    Under sequence parallelism, or where they divide places, they work on parts anyway.
     """
     tensor = plan.parallelism.tensor
     if not has_sender or tensor == 1 or plan.parallelism.sequence:
         return ()
+    if model.smallest_grid is not None:
+        return ()
     block = next(layer for layer in model.layers if layer.role == "block")
-    elements = block.output_elements * plan.batch.micro
+    elements = block.output_elements * make_share(plan).samples
     return (gather_received(element_bytes(plan.training.precision) * elements),)
 
 
 def make_share(plan: Plan) -> Share:
     """Return one device's share of a layer for one micro-batch."""
-    tensor = plan.parallelism.tensor
+    mesh = plan.parallelism
     return Share(
-        samples=plan.batch.micro,
-        tensor=tensor,
-        sequence=tensor if plan.parallelism.sequence else 1,
+        samples=plan.batch.micro / mesh.context,
+        tensor=mesh.tensor,
+        sequence=mesh.tensor if mesh.sequence else 1,
         element=element_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
+        expert=mesh.expert,
+        context=mesh.context,
+        load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
     )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
+from models.mixture import ExpertLinear
 from models.model import Layer, Model
-from models.operators import Embedding, Linear, Operator, Split
+from models.operators import Embedding, Linear, LocallyConnected, Operator, Split
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,31 +59,59 @@ def cut(
     return tuple(stages)
 
 
-def local_parameters(operator: Operator, tensor: float) -> float:
+def local_parameters(operator: Operator, tensor: float, expert: float = 1) -> float:
     """Return the parameters that one tensor rank holds [1].
 
-    Row-split weights keep their whole bias on every rank, as Megatron does.
+    Row-split weights keep their whole bias on every rank, as Megatron does; of places,
+    the rank with the largest patch counts.
+
+    Args:
+        operator: of a layer.
+        tensor: t, tensor-parallel degree [1].
+        expert: e, expert-parallel degree [1].
     """
+    if isinstance(operator, ExpertLinear):
+        return operator.parameters / (tensor * expert)
     if operator.split is Split.NONE:
         return operator.parameters
+    if isinstance(operator, LocallyConnected):
+        return operator.held(tensor)
     if isinstance(operator, Linear) and operator.split is Split.ROW and operator.bias:
         return (operator.parameters - operator.columns) / tensor + operator.columns
     return operator.parameters / tensor
 
 
-def layer_parameters(layer: Layer, tensor: float, *, is_tied_copy: bool) -> float:
+def layer_parameters(
+    layer: Layer, tensor: float, expert: float = 1, *, is_tied_copy: bool
+) -> float:
     """Return a layer's parameters on one tensor rank [1].
 
     Args:
         layer: the layer.
         tensor: t, tensor-parallel degree [1].
+        expert: e, expert-parallel degree [1].
         is_tied_copy: whether a layer tied to one of another stage needs its own copy
             of the shared table here.
     """
-    total = sum(local_parameters(operator, tensor) for operator in layer.operators)
+    operators = layer.operators
+    total = sum(local_parameters(operator, tensor, expert) for operator in operators)
     if is_tied_copy and layer.tied_to is not None:
         total += tied_parameters(layer, tensor)
     return total
+
+
+def expert_parameters(layer: Layer, tensor: float, expert: float) -> float:
+    """Return those of a layer's parameters here that not all replicas hold [1].
+
+    Their gradients are summed apart from the others; without expert parallelism there
+    are none.
+
+    Args:
+        layer: the layer.
+        tensor: t, tensor-parallel degree [1].
+        expert: e, expert-parallel degree [1].
+    """
+    return layer.expert_parameters / (tensor * expert) if expert > 1 else 0.0
 
 
 def tied_parameters(layer: Layer, tensor: float) -> float:

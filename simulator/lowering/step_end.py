@@ -6,16 +6,28 @@ from collections.abc import Hashable
 
 from models.work import memory_work
 from simulator.lowering.emitter import Draft, Emitter
-from simulator.lowering.formats import NORM_BYTES, element_bytes, optimizer_traffic
+from simulator.lowering.experts import gradient_sums
+from simulator.lowering.formats import NORM_BYTES, element_bytes
 from simulator.lowering.pipeline import Step, last_gradients
+from simulator.lowering.sharding.rule import gradient_shards, state_shards
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
+from simulator.lowering.states import plan_traffic
 from simulator.plan import Plan
 from simulator.workload import Body, HostTask, Item, Measured, Message
 
 
-def emit_gradient_sync(emitter: Emitter, step: Step, rank: int) -> None:
-    """Emit what follows a rank's last backward: gradient sums that did not overlap."""
+def emit_gradient_sync(
+    emitter: Emitter, step: Step, rank: int, reduced: tuple[Hashable, ...] = ()
+) -> None:
+    """Emit what follows a rank's last backward: gradient sums that did not overlap.
+
+    Args:
+        emitter: of the step.
+        step: whose passes are emitted.
+        rank: of the pipeline.
+        reduced: the last sums over replicas, of a rank that divides states.
+    """
     plan = step.plan
     parallelism = plan.parallelism
     mine = stages_of(step.stages, rank)
@@ -25,12 +37,16 @@ def emit_gradient_sync(emitter: Emitter, step: Step, rank: int) -> None:
             replicated_parameters(layer) for low in mine for layer in low.stage.layers
         )
         size = element_bytes(plan.training.gradient_precision) * replicated
+        size /= gradient_shards(plan)
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
-    if parallelism.replicas > 1 and not plan.synchronization.overlap:
+    is_late = not plan.synchronization.overlap and not parallelism.zero
+    if parallelism.replicas > 1 and is_late:
         total = sum(low.gradient_bytes for low in mine)
-        items.append(Message("gradients", "all-reduce", "data", total))
+        of_experts = sum(low.expert_gradient_bytes for low in mine)
+        has_copies = parallelism.replicas > parallelism.expert
+        items += gradient_sums(total, of_experts, has_copies=has_copies)
     body = Body(f"gradients of rank {rank}", "message", tuple(items))
-    after = tuple(last_gradients(step.rows[rank]).values())
+    after = (*last_gradients(step.rows[rank]).values(), *reduced)
     emitter.emit(("gradients", rank), Draft("gradients", (rank,), "data", body, after))
 
 
@@ -40,6 +56,7 @@ def emit_copies(emitter: Emitter, step: Step) -> None:
     for pair in sorted(pairs):
         first, second = pair
         size = sum(low.gradient_bytes for low in stages_of(step.stages, first))
+        size /= gradient_shards(step.plan)
         message = Message("copies", "all-reduce", "pipeline", size, (first, second))
         body = Body(f"copies on ranks {first} and {second}", "message", (message,))
         after = tuple(("gradients", rank) for rank in pair)
@@ -58,6 +75,7 @@ def emit_tied_embedding(
     if not copies_tied_table(plan) or not tied:
         return
     size = element_bytes(plan.training.gradient_precision) * sum(tied)
+    size /= gradient_shards(plan)
     body = Body(
         "tied embedding",
         "message",
@@ -69,16 +87,30 @@ def emit_tied_embedding(
 
 
 def emit_gradient_norm(emitter: Emitter, plan: Plan) -> None:
-    """Emit the agreement on the gradient norm, which ends the step's passes."""
+    """Emit the agreement on the gradient norm, which ends the step's passes.
+
+    Ranks that have parts of the gradients first add up the squares of their parts.
+    """
     parallelism = plan.parallelism
     ranks = tuple(range(parallelism.pipeline))
     after: tuple[Hashable, ...] = tuple(("gradients", rank) for rank in ranks)
+    if state_shards(plan) > 1:
+        after = tuple(_emit_norm_of_parts(emitter, rank) for rank in ranks)
     after = (*after, *(key for key in emitter.index if _is_between_ranks(key)))
     items: tuple[Item, ...] = ()
     if parallelism.pipeline * parallelism.tensor > 1:
         items = (Message("gradient norm", "all-reduce", "model", NORM_BYTES),)
     body = Body("gradient norm", "message", items)
     emitter.emit("norm", Draft("gradient norm", ranks, "compute", body, after))
+
+
+def _emit_norm_of_parts(emitter: Emitter, rank: int) -> Hashable:
+    """Emit the norm of a rank's gradients over the ranks that have parts of them."""
+    message = Message("gradient norm", "all-reduce", "shard", NORM_BYTES)
+    body = emitter.body("norm of parts", "norm of parts", "message", message)
+    key, after = ("norm of parts", rank), _before_optimizer(emitter, rank)
+    emitter.emit(key, Draft("norm of parts", (rank,), "compute", body, after))
+    return key
 
 
 def _is_between_ranks(key: Hashable) -> bool:
@@ -103,11 +135,13 @@ def emit_optimizer(
     It waits for the gradient norm, or, where that is checked afterwards, for the
     rank's own gradients.
     """
-    parameters = sum(low.parameters for low in stages_of(stages, rank))
-    training = plan.training
-    traffic = optimizer_traffic(
-        training.optimizer, training.precision, training.gradient_precision
+    mine = stages_of(stages, rank)
+    changed = (low.portions for low in mine if low.portions)
+    parameters = sum(low.parameters for low in mine) - sum(
+        portions.parameters for portions in changed if portions.is_updating
     )
+    parameters /= state_shards(plan)
+    traffic = plan_traffic(plan)
     items: tuple[Item, ...] = (
         HostTask("step", "step"),
         memory_work("optimizer", traffic * parameters),

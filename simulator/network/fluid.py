@@ -295,13 +295,21 @@ class _Batch:
 
 def _one_job(links: Integers, sizes: Floats, weight: Count) -> tuple[Flows, Floats]:
     """Return a job as a flow, with the bytes of its busiest link."""
-    if len(np.unique(links)) < len(links):
+    if _has_repeated(links):
         raise ValueError("a link appears twice in one job; sum its bytes")
     link, size = links[sizes > 0], sizes[sizes > 0]
     largest = size.max(initial=0.0)
     share = size / largest if len(link) else size
     flow = Flows(np.array([0, len(link)]), link, share, np.array([weight], np.float64))
     return flow, np.array([largest])
+
+
+def _has_repeated(links: Integers) -> bool:
+    """Return whether a link appears twice; without sorting, as there may be many."""
+    place = np.arange(len(links))
+    last = np.empty(links.max(initial=-1) + 1, np.int64)
+    last[links] = place
+    return bool((last[links] != place).any())
 
 
 def _succeed(done: Any, clock: Clock, _: Integers) -> None:

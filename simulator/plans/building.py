@@ -10,7 +10,7 @@ from models import catalogue as networks
 from models.flash_attention import FlashAttention
 from models.huggingface import build_from_config
 from models.mixture import ExpertLinear
-from models.model import Model
+from models.model import Layer, Model
 from models.operators import BatchedProduct, Embedding, Linear, Operator, Split
 from simulator.plans.records import ClusterSection, ModelSection, NetworkSection
 from topologies import catalogue
@@ -105,7 +105,12 @@ def _network_link(network: NetworkSection) -> Link:
 
 def has_attention(model: Model) -> bool:
     """Return whether selective recomputation has anything to drop."""
-    return any(operator.is_core_attention for operator in _operators(model))
+    return any(map(layer_has_attention, set(model.layers)))
+
+
+def layer_has_attention(layer: Layer) -> bool:
+    """Return whether selective recomputation has anything to drop in a layer."""
+    return any(operator.is_core_attention for operator in layer.operators)
 
 
 def divided(model: Model) -> dict[str, int]:

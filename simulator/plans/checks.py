@@ -12,6 +12,7 @@ from simulator.errors import Fault
 from simulator.plans.background import background_faults
 from simulator.plans.building import build_model
 from simulator.plans.fields import MAX_DEVICES, shown
+from simulator.plans.layer_faults import layer_faults
 from simulator.plans.messages import choices
 from simulator.plans.network_checks import network_faults, num_network_nodes
 from simulator.plans.node_checks import node_faults, order_faults
@@ -25,6 +26,7 @@ from simulator.plans.records import (
     SynchronizationSection,
     TrainingSection,
 )
+from simulator.plans.sharding_checks import kept_faults, sharding_faults
 from simulator.plans.splits import (
     batch_faults,
     data_degree,
@@ -35,6 +37,7 @@ from simulator.plans.splits import (
     stage_faults,
     tensor_faults,
 )
+from simulator.plans.token_checks import context_faults, expert_faults
 from topologies import catalogue
 from topologies.profile import profile_names
 
@@ -78,6 +81,8 @@ def _faults(sections: Sections) -> Iterator[Fault]:
     if sections.cluster and sections.synchronization:
         order = sections.synchronization.ring_order
         yield from order_faults(order, sections.cluster.nodes)
+    if sections.training:
+        yield from kept_faults(sections.training)
     if sections.cluster and sections.training:
         yield from _precision_faults(sections.training, sections.cluster)
     if sections.parallelism:
@@ -87,21 +92,25 @@ def _faults(sections: Sections) -> Iterator[Fault]:
             yield from stage_faults(sections.parallelism, model, devices)
             yield from tensor_faults(sections.parallelism, model, devices)
             yield from recompute_faults(sections.parallelism, model)
-            yield from _expert_faults(sections.parallelism, model)
+            yield from context_faults(sections.parallelism, model, devices)
+            yield from expert_faults(sections.parallelism, model, devices)
+            yield from _layer_faults(sections.parallelism, model, sections)
 
 
-def _expert_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
-    """Yield tensor parallelism of experts, whose messages are not lowered yet."""
-    has_experts = any(layer.expert_parameters for layer in model.layers)
-    if has_experts and parallelism.tensor > 1:
-        problem = f"{model.name} has experts, which tensor ranks cannot divide yet"
-        yield Fault("parallelism.tensor", problem, "write tensor = 1")
+def _layer_faults(
+    parallelism: ParallelismSection, model: Model, sections: Sections
+) -> Iterator[Fault]:
+    """Yield what is wrong with choices for layers by name."""
+    cluster = sections.cluster
+    data = data_degree(parallelism, cluster) if cluster else None
+    yield from layer_faults(parallelism, model, sections.batch, data)
 
 
 def _mesh_faults(
     parallelism: ParallelismSection, sections: Sections
 ) -> Iterator[Fault]:
     yield from schedule_faults(parallelism)
+    yield from sharding_faults(parallelism)
     if not sections.cluster or sections.cluster.num_devices > MAX_DEVICES:
         return
     uneven = list(degree_faults(parallelism, sections.cluster))

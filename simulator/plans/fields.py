@@ -33,7 +33,11 @@ Schedule = Literal[
     "dualpipe",
 ]
 Balance = Literal["layers", "time"]
+ContextMethod = Literal["ring", "all-gather"]
 Recompute = Literal["none", "selective", "full"]
+LayerSplit = Literal["samples", "neurons"]
+DenseScheme = Literal["all-at-once", "in-turn", "in-slices"]
+DenseUpdates = Literal["once", "each-portion"]
 Attention = Literal["materialized", "flash"]
 Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]
 Scheme = Literal["all-reduce"]

@@ -40,6 +40,7 @@ _EXAMPLES = {
     "cluster.network.link": 'link = "infiniband-hdr"',
     "cluster.network.degraded.link": 'link = ["host 3", "host 4"]',
     "cluster.network.degraded.factor": "factor = 0.5",
+    "parallelism.layers.match": 'match = "fc*"',
 }
 _ARRAYS = {
     "parallelism.stages": "[2, 3, 3, 2]",

@@ -21,9 +21,13 @@ from simulator.plans.fields import (
     Attention,
     Balance,
     Bound,
+    ContextMethod,
     ConvolutionAlgorithm,
+    DenseScheme,
+    DenseUpdates,
     Family,
     GradientPrecision,
+    LayerSplit,
     Optimizer,
     Precision,
     Quantity,
@@ -52,6 +56,7 @@ __all__ = [
     "BatchSection",
     "ClusterSection",
     "ExpectSection",
+    "LayerSection",
     "ModelSection",
     "NetworkSection",
     "NodeSection",
@@ -69,6 +74,7 @@ __all__ = [
 Dimension = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
 DimensionOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 
+_MAX_RULES = 1000
 DERIVED = 0  # stands for a degree until the plan has worked it out
 
 
@@ -163,6 +169,16 @@ class ModelSection(Section):
         max_length=MAX_LAYERS,
         description="Features of an MLP, from its input to its output.",
     )
+    image: Dimension | None = Field(
+        default=None,
+        description="Height and width of a sample of AlexNet, a VGG or a ResNet.",
+        examples=[64],
+    )
+    thinning: Dimension | None = Field(
+        default=None,
+        description="By what channels and hidden features of those are divided.",
+        examples=[8],
+    )
 
 
 class BatchSection(Section):
@@ -180,6 +196,37 @@ class BatchSection(Section):
 
 def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
+
+
+class LayerSection(Section):
+    """What is done otherwise in the layers of one name, or of several alike."""
+
+    match: str = Field(
+        description="Names of layers; * stands for any letters, ? for one. Of several"
+        " tables that match a layer, the first that has a key counts.",
+        examples=["fc*"],
+    )
+    split: LayerSplit | None = Field(
+        default=None,
+        description="What the replicas divide: samples, or the neurons of the dense"
+        " layers at the end (Krizhevsky's hybrid); left out, samples.",
+    )
+    scheme: DenseScheme | None = Field(
+        default=None,
+        description="How layers split by neurons get their samples: all of all"
+        " replicas at once, those of one replica after the other, or an equal part of"
+        " each replica's at a time; left out, in turn. Schemes (a), (b) and (c).",
+    )
+    updates: DenseUpdates | None = Field(
+        default=None,
+        description="Whether the weights of layers split by neurons change once a"
+        " step, or after each portion of samples; left out, once.",
+    )
+    recompute: Recompute | None = Field(
+        default=None,
+        description="Activations of these layers that are computed again in backward;"
+        " left out, as in all.",
+    )
 
 
 class ParallelismSection(Section):
@@ -216,6 +263,27 @@ class ParallelismSection(Section):
         " data * context ones; left out, all of those.",
         json_schema_extra=_without_default,
     )
+    prefetch: Annotated[int, Field(ge=0, le=MAX_LAYERS)] = Field(
+        default=1,
+        description="Units (layers) whose parameters are gathered ahead of the one that"
+        " computes, where zero = 3.",
+    )
+    reshard: bool = Field(
+        default=True,
+        description="Whether gathered parameters are dropped between forward and"
+        " backward, where zero = 3.",
+    )
+    reduce_each: bool | None = Field(
+        default=None,
+        description="Whether zero = 2 and 3 reduce gradients in every micro-batch, or"
+        " keep whole ones up to the last; left out, in every one unless there is a"
+        " pipeline.",
+    )
+    overlap_gather: bool = Field(
+        default=False,
+        description="Whether zero = 1 and 2 gather the updated parameters, bucket by"
+        " bucket, during the next forward, and not after the optimizer.",
+    )
     sequence: bool = Field(
         default=False,
         description="Megatron's sequence parallelism: the tensor ranks also divide"
@@ -225,6 +293,23 @@ class ParallelismSection(Section):
         default=False,
         description="Whether tensor collectives of the backward pass run beside the"
         " gradient products that do not need them (Megatron-LM since 2022).",
+    )
+    context_method: ContextMethod = Field(
+        default="ring",
+        description="How attention meets the keys and values of other devices of a"
+        " sample: they go around a ring while attention computes, or are gathered"
+        " before it.",
+    )
+    context_balanced: bool = Field(
+        default=True,
+        description="Whether each of these devices has a piece from either end of a"
+        " sample, so that a causal mask leaves all of them the same work.",
+    )
+    expert_imbalance: Annotated[float, Field(ge=1, le=MAX_CAPACITY)] = Field(
+        default=1.0,
+        description="Rows of the device whose experts get most, over the mean; nothing"
+        " is dropped, and all wait for it.",
+        examples=[1.2],
     )
     schedule: Schedule = Field(
         default="1f1b", description="Order of micro-batches in the pipeline."
@@ -261,6 +346,11 @@ class ParallelismSection(Section):
     recompute: Recompute = Field(
         default="none",
         description="Activations dropped in forward and computed again in backward.",
+    )
+    layers: Annotated[tuple[LayerSection, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=_MAX_RULES,
+        description="Choices for layers by name, which go before those of all.",
     )
 
     @property
@@ -312,6 +402,12 @@ class TrainingSection(Section):
         default_factory=_gradient_precision,
         description="Number format in which gradients are summed; left out, that of"
         " compute (fp32 for tf32).",
+    )
+    parameter_precision: GradientPrecision | None = Field(
+        default=None,
+        description="Number format in which parameters are kept; left out, that of"
+        " compute with an fp32 copy for the optimizer, or, where zero = 3, fp32 alone,"
+        " which is cast when it is gathered.",
     )
     optimizer: Optimizer = Field(
         default="adam", description="Sets the optimizer state in memory."
@@ -419,6 +515,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model": ModelSection,
     "batch": BatchSection,
     "parallelism": ParallelismSection,
+    "parallelism.layers": LayerSection,
     "training": TrainingSection,
     "synchronization": SynchronizationSection,
     "stage_times": StageTimesSection,
@@ -431,7 +528,7 @@ SECTIONS: dict[str, type[Section]] = {
     "collective": CollectiveSection,
 }
 TEXTS = ("title", "description")
-ARRAYS = ("cluster.network.degraded", "cluster.background")
+ARRAYS = ("cluster.network.degraded", "cluster.background", "parallelism.layers")
 """Tables that may stand several times, as `[[cluster.background]]`."""
 
 

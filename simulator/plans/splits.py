@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import gcd, prod
 
 from models.model import Model
+from models.operators import rank_grid
 from simulator.errors import Fault
 from simulator.lowering.schedules.table import DESIGNS, Shape
 from simulator.plans.building import divided, has_attention
@@ -166,7 +167,7 @@ def _shape_faults(
         yield Fault(key, problem, remedy, involves=involves)
 
 
-def _quotient(devices: int | None, degree: int) -> int:
+def quotient(devices: int | None, degree: int) -> int:
     """Return devices / degree, or 0 where that says nothing: gcd(0, n) = n."""
     return 0 if devices is None or devices % degree else devices // degree
 
@@ -189,7 +190,7 @@ def stage_faults(
     if blocks % chunks == 0:
         both = gcd(
             blocks // chunks,
-            _quotient(devices, parallelism.tensor * parallelism.context),
+            quotient(devices, parallelism.tensor * parallelism.context),
         )
         remedy = f"pipeline = {nearest_divisor(both, pipeline)} would fit"
     else:
@@ -245,6 +246,7 @@ def tensor_faults(
         problem = f"{model.name} has no operator that {tensor} tensor ranks can divide"
         yield Fault(key, problem, "leave tensor out, or write tensor = 1")
         return
+    yield from _grid_faults(parallelism, model)
     counts = divided(model)
     kv_heads = counts.get("kv_heads", tensor)
     if tensor % kv_heads == 0:  # several ranks then hold copies of one
@@ -254,7 +256,7 @@ def tensor_faults(
     if parallelism.sequence:
         counts["sequence_length"] = model.tokens_per_sample
     common = gcd(
-        _quotient(devices, parallelism.pipeline * parallelism.context), *counts.values()
+        quotient(devices, parallelism.pipeline * parallelism.context), *counts.values()
     )
     fitting = nearest_divisor(common, tensor)
     for name, count in counts.items():
@@ -266,3 +268,17 @@ def tensor_faults(
                 f"tensor = {fitting} would fit",
                 involves=(f"model.{name}", "model.name", "model.family"),
             )
+
+
+def _grid_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
+    """Yield a grid of tensor ranks that is finer than the grid of neurons."""
+    if model.smallest_grid is None:
+        return
+    layer, (height, width) = model.smallest_grid
+    rows, columns = rank_grid(parallelism.tensor)
+    if rows <= height and columns <= width:
+        return
+    problem = f"{parallelism.tensor} tensor ranks are a grid of {rows} x {columns}"
+    problem += f", finer than the {height} x {width} places of {layer} of {model.name}"
+    side = min(height, width, rows)
+    yield Fault("parallelism.tensor", problem, f"tensor = {side * side} would fit")

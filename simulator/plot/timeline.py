@@ -34,6 +34,8 @@ _LANES = {
     "compute": (0.0, 0.56),
     "data": (0.58, 0.16),
     "tensor": (0.58, 0.16),
+    "gather": (0.58, 0.16),
+    "reduce": (0.58, 0.16),
     "send-forward": (0.76, 0.12),
     "send-backward": (0.76, 0.12),
 }

@@ -149,6 +149,27 @@ def test_a_speedup_is_a_ratio_of_throughputs(score, truth):
     assert report.files[0].errors.rows == 1
 
 
+def test_a_flop_speedup_compares_networks_of_different_size(score, truth):
+    """Of one network, it is the speedup; of others, their FLOP count."""
+    change = {"model.widths": [784, 4096, 10]}
+    other = simulate(Plan.from_mapping(PLAN, change), engine="analytical")
+    flop = [
+        result.job.model.forward_flop() + result.job.model.backward_flop()
+        for result in (truth, other)
+    ]
+    rates = [
+        each * result.samples_per_s
+        for each, result in zip(flop, (truth, other), strict=True)
+    ]
+    own = 'relative_to = "one"'
+    widths = f'set = {{ "model.widths" = {change["model.widths"]} }}'
+    report = score(
+        row("one", "flop_speedup", 1.0, own)
+        + row("two", "flop_speedup", rates[1] / rates[0], f"{own}\n{widths}")
+    )
+    assert report.files[0].rows[1].main.error == pytest.approx(0, abs=1e-9)
+
+
 def test_further_quantities_stand_apart(score, truth):
     measured = f"step_time_s = {truth.step_time_s!r}, memory_peak_bytes"
     report = score(row("a", measured, truth.memory_peak_bytes / 2))

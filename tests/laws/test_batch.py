@@ -9,6 +9,7 @@ from simulator.api import simulate
 from simulator.engines.batch import predict_batch
 from simulator.splits import all_splits
 from tests.laws.small_plans import plan
+from tests.laws.spread_plans import EXPERTS, spread
 
 NUM_PLANS = 60
 
@@ -109,3 +110,16 @@ def test_without_a_pipeline_batch_is_exact():
     for position in np.flatnonzero(np.asarray(splits.pipeline) == 1)[::5]:
         one = simulate(alone(given_plan, splits, position), engine="analytical")
         assert answer.step_time[position] == pytest.approx(one.step_time_s, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"context": 2, "data": 1}, {"expert": 2, "data": 2}, {"zero": 1, "data": 2}],
+)
+def test_neither_tokens_nor_experts_nor_states_are_divided_in_a_batch(change):
+    world = change.get("context", 1) * change["data"]
+    divided = spread(experts=EXPERTS, data=world).replace(
+        {f"parallelism.{key}": value for key, value in change.items()}
+    )
+    with pytest.raises(ValueError, match="neither tokens, nor experts, nor states"):
+        predict_batch(divided, all_splits(divided))

@@ -1,5 +1,7 @@
 """Networks of fixed dimensions: parameters, FLOP and kept bytes, to the digit."""
 
+from itertools import pairwise
+
 import pytest
 
 from models.autoencoder import COATES
@@ -174,3 +176,25 @@ def test_every_network_is_counted():
     convolutional |= {name for name in NETWORKS if name.startswith(("vgg", "resnet"))}
     assert set(NETWORKS) == {*TORCH, *RESNEXT, *COUNTED_ELSEWHERE, *convolutional}
     assert set(NETWORKS) < set(names())
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "resnet18", "resnet50"])
+def test_thinning_and_smaller_images_leave_the_published_network_at_one(name):
+    published = build(name)
+    same = build(name, {"image": 224, "thinning": 1})
+    assert published.parameters == same.parameters
+    assert published.forward_flop() == same.forward_flop()
+
+
+def test_thinned_alexnet_by_formula():
+    # 64 x 64: 15 x 15 behind conv1, 7, 3 and 1 x 1 behind the poolings. Thinned by 16:
+    # channels 4, 12, 24, 16, 16; features 256.
+    channels = (3, 4, 12, 24, 16, 16)
+    kernels = (11, 5, 3, 3, 3)
+    weights = sum(
+        (inner * kernel**2 + 1) * outer
+        for inner, outer, kernel in zip(channels, channels[1:], kernels, strict=False)
+    )
+    features = (16, 256, 256, 1000)
+    weights += sum((inner + 1) * outer for inner, outer in pairwise(features))
+    assert weights == build("alexnet", {"image": 64, "thinning": 16}).parameters

@@ -217,7 +217,7 @@ def test_a_platform_offers_what_its_profile_says():
     product = replace(pricer, profile=only).kernel_time(work)
     assert pricer.kernel_time(work) < product
     assert product == fastest_time(work, pricer.convolution_rates, ("implicit-gemm",))
-    assert load_profile("cuda-convnet2").convolutions == ("implicit-gemm",)
+    assert load_profile("k20").convolutions == ("implicit-gemm",)
 
 
 def test_every_name_can_be_asked_for():

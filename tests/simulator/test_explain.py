@@ -4,10 +4,12 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simulator.api import simulate
 from simulator.explain import contributions, critical_path, explain
 from tests.laws.small_plans import networked, plan, plans
+from tests.laws.spread_plans import EXPERTS, spread, spread_plans
 
 
 @given(plans(max_degree=3))
@@ -22,7 +24,7 @@ def test_the_critical_path_is_a_chain_without_gaps(small):
         assert after.start == before.end
 
 
-@given(plans(max_degree=3))
+@given(st.one_of(plans(max_degree=3), spread_plans(max_degree=2)))
 @settings(derandomize=True, deadline=None, max_examples=40)
 def test_contributions_add_up_to_the_step(small):
     result = simulate(small)
@@ -73,3 +75,17 @@ def test_a_message_on_shared_links_is_explained_in_a_sentence():
     (part,) = [p for p in contributions(result) if p.name == "gradients"]
     assert "at the max-min fair rate of the links it shares" in part.formula
     assert "Bertsekas and Gallager" in part.source
+
+
+def test_exchanges_of_tokens_and_of_keys_name_their_formula():
+    text = explain(
+        simulate(
+            spread(
+                data=2, context=2, expert=4, experts=EXPERTS, length=4096, per_node=1
+            )
+        ),
+        num_shown=99,
+    )
+    assert "dispatch all-to-all" in text
+    assert "direct, protocol simple: T = steps" in text
+    assert "keys and values neighbour-exchange" in text

@@ -175,6 +175,14 @@ def test_collectives_beside_kernels_have_a_lane(gpt):
     plot_timeline(result)
 
 
+def test_gathers_and_reductions_have_a_lane(resnet):
+    hybrid = {"parallelism.zero": 3, "parallelism.shard": 8}
+    result = simulate(resnet.replace(hybrid), engine="analytical")
+    streams = {span.stream for span in result.timeline.spans}
+    assert streams == {"compute", "gather", "reduce", "data"}
+    plot_timeline(result)
+
+
 # -- scaling ---------------------------------------------------------------------------
 
 

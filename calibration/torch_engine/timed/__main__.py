@@ -1,4 +1,4 @@
-"""Measure a cable, run random plans that were predicted before, or orders of rings.
+"""Run a plan, or measure: a cable, random plans, orders of rings.
 
 python -m calibration.torch_engine.timed links
 python -m calibration.torch_engine.timed study --seed 1 --plans 40
@@ -12,7 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.torch_engine.timed import orders, results, study, two_hosts
+from calibration.torch_engine.timed.running import run_timed
+from simulator.api import run
 from simulator.errors import RehearsalError
+from simulator.job import prepare
+from simulator.metrics import ledger
+from simulator.plan import Plan
 
 _STUDY = "emulated-plans"
 
@@ -31,6 +36,9 @@ def main(words: Sequence[str] | None = None) -> int:
     random.add_argument("--write", type=Path, default=None, help="file of all rows")
     order = verbs.add_parser("orders", help="run rings in right and wrong orders")
     order.add_argument("--repeats", type=int, default=5, help="steps that count")
+    one = verbs.add_parser("run", help="predict one plan, then run it")
+    one.add_argument("plan", type=Path, help="a file")
+    one.add_argument("--repeats", type=int, default=3, help="steps that count")
     given = parser.parse_args(words)
     try:
         _VERBS[given.verb](given)
@@ -64,8 +72,11 @@ def _study(given: argparse.Namespace) -> None:
         for row in rows:
             _say_prediction(row)
         return
-    rows = study.study(rows, given.repeats, _say)
-    results.write(_STUDY, study.report(rows, given.seed), given.write)
+    for place, row in enumerate(rows):
+        rows[place] = study.measured(row, given.repeats)
+        _say(rows[place])
+        # What is there is kept, however the study ends.
+        results.write(_STUDY, study.report(rows, given.seed), given.write)
     errors = study.errors_of(rows)
     assert errors is not None, "all have run"
     contended = sum(row.is_contended for row in rows)
@@ -84,12 +95,12 @@ def _say_prediction(row: study.Row) -> None:
 
 
 def _say(row: study.Row) -> None:
-    run = row.measured
-    assert run is not None, "it has run"
-    is_equal = abs(run.wire_bytes - row.sent) <= 1e-4 * row.sent
+    done = row.measured
+    assert done is not None, "it has run"
+    is_equal = abs(done.wire_bytes - row.sent) <= 1e-4 * row.sent
     _print(
-        f"{row.drawn.name:34}{row.predicted:8.3f}{run.step_time:8.3f}{row.error:+8.1%}"
-        f"{run.cpu_share:7.0%}{run.load:6.1f}{'' if is_equal else ' OTHER BYTES'}"
+        f"{row.drawn.name:34}{row.predicted:8.3f}{done.step_time:8.3f}{row.error:+8.1%}"
+        f"{done.cpu_share:7.0%}{done.load:6.1f}{'' if is_equal else ' OTHER BYTES'}"
     )
 
 
@@ -98,7 +109,17 @@ def _print(line: str) -> None:
     sys.stdout.flush()
 
 
-_VERBS = {"links": _links, "study": _study, "orders": _orders}
+def _run(given: argparse.Namespace) -> None:
+    job = prepare(Plan.load(given.plan), is_folded=False)
+    _print(f"predicted {run(job, 'event').step_time:.3f} s")
+    found = run_timed(job, repeats=given.repeats)
+    steps = ", ".join(f"{time:.3f}" for time in found.step_times)
+    _print(f"measured  {found.step_time:.3f} s, median of {steps}")
+    is_equal = found.ledger == ledger(job.workload, job.plan.parallelism.degrees)
+    _print(f"ledger    {'equal' if is_equal else 'different'}")
+
+
+_VERBS = {"run": _run, "links": _links, "study": _study, "orders": _orders}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -155,6 +155,8 @@ def _arrangement(job: Job, op: Op) -> Arrangement | None:
     if sent.message.time is not None:
         raise UntimedError(f"{op.name}: a message with a measured time has no bytes")
     found = job.located.carrier.arrangement(sent)
+    if found is None:
+        raise UntimedError(f"{op.name}: neighbours send unlike sizes, as only it does")
     if len(found.groups) != 1:
         raise UntimedError(f"{op.name}: {len(found.groups)} groups in one op")
     return found if len(found.groups[0]) > 1 else None

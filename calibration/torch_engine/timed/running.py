@@ -27,7 +27,7 @@ from topologies.graphs.wiring import Wiring
 from topologies.units import Bytes, BytesPerSecond, Count, Ratio, Seconds
 
 _PATIENCE: Seconds = 60.0
-_PAUSE: Seconds = 2.5e-4  # in which a cable may save up bytes
+_PAUSE: Seconds = 5e-4  # in which a cable may save up bytes
 _LEAST_BURST = 1_500  # bytes
 
 

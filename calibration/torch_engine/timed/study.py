@@ -9,7 +9,7 @@ top of the same ops on the same graph, each message or collective alone on it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -113,21 +113,14 @@ def predicted(drawn: Drawn) -> Row:
     )
 
 
-def study(
-    rows: Sequence[Row], repeats: Count, show: Callable[[Row], None]
-) -> list[Row]:
-    """Run plans one after the other and return them with what was measured.
+def measured(row: Row, repeats: Count) -> Row:
+    """Run a plan and return it with what was measured.
 
     Args:
-        rows: with predictions.
-        repeats: steps that count, of each [1].
-        show: called after each plan.
+        row: with its predictions.
+        repeats: steps that count [1].
     """
-    done = []
-    for row in rows:
-        done.append(replace(row, measured=run_timed(row.job, repeats=repeats)))
-        show(done[-1])
-    return done
+    return replace(row, measured=run_timed(row.job, repeats=repeats))
 
 
 def report(rows: Sequence[Row], seed: int) -> list[str]:

@@ -61,7 +61,15 @@ def predict_batch(
             recomputation, sequence parallelism; its own split is not used.
         splits: valid splits, such as `simulator.splits.all_splits` lists.
         profile: constants to price with; the device's own if left out.
+
+    Raises:
+        ValueError: the plan divides tokens, experts or states, or its blocks are not
+            equal.
     """
+    mesh = plan.parallelism
+    if mesh.context * mesh.expert > 1 or mesh.zero:
+        problem = "the batch engine divides neither tokens, nor experts, nor states"
+        raise ValueError(problem)
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))

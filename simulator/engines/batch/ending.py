@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from simulator.costs.elementwise import ceil, maximum, where
 from simulator.engines.batch.context import Context
-from simulator.lowering.formats import NORM_BYTES, optimizer_traffic
+from simulator.lowering.formats import NORM_BYTES
+from simulator.lowering.states import plan_traffic
 from simulator.workload import HostTask
 from topologies.units import Bytes, Seconds
 
@@ -25,15 +26,11 @@ def ending_time(context: Context) -> Seconds:
         0.0,
     )
     norm = context.all_reduce_time("model", NORM_BYTES)
-    training = plan.training
-    traffic = optimizer_traffic(
-        training.optimizer, training.precision, training.gradient_precision
-    )
     pricer = context.pricer
     bandwidth = (
         pricer.profile.memory_efficiency * pricer.cluster.device.memory_bandwidth
     )
-    moved = traffic * maximum(first, last) / bandwidth
+    moved = plan_traffic(plan) * maximum(first, last) / bandwidth
     return (
         sync
         + embedding

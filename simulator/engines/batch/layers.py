@@ -17,6 +17,7 @@ from simulator.lowering.staged import plan_passes
 from simulator.lowering.stages import layer_parameters
 from simulator.mesh import Degrees
 from simulator.plan import Plan
+from simulator.plans.layer_choices import recompute_of
 from simulator.price import NOTHING, Price
 from simulator.pricing import Pricer
 from topologies.units import Bytes, Count
@@ -55,7 +56,7 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         element=element_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
     )
-    recompute = plan.parallelism.recompute
+    mesh = plan.parallelism
 
     def priced(role: str) -> tuple[Price, Price]:
         forward = backward = NOTHING
@@ -79,11 +80,13 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         for role in roles
     ]
     kept = [
-        sized(lambda layer: kept_bytes(layer, share, recompute), role) for role in roles
+        sized(lambda layer: kept_bytes(layer, share, recompute_of(mesh, layer)), role)
+        for role in roles
     ]
     recomputed = sized(
         lambda layer: (
-            kept_bytes(layer, share, "none") - kept_bytes(layer, share, recompute)
+            kept_bytes(layer, share, "none")
+            - kept_bytes(layer, share, recompute_of(mesh, layer))
         ),
         "block",
     )

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from simulator.costs.elementwise import maximum, minimum, where
 from simulator.engines.batch.context import Context
-from simulator.lowering.formats import element_bytes, optimizer_bytes
+from simulator.lowering.states import states_of
 from topologies.units import Bytes
 
 
 def peak_memory(context: Context) -> Bytes:
     """Return the memory of the fuller of first and last rank [B]."""
     plan, splits, layers = context.plan, context.splits, context.layers
-    training = plan.training
-    per_parameter = (
-        element_bytes(training.precision)
-        + element_bytes(training.gradient_precision)
-        + optimizer_bytes(training.optimizer, training.precision)
-    )
+    per_parameter = sum(states_of(plan))
     embedding, block, head = layers.kept
     blocks = block * context.model.num_blocks / (splits.pipeline * splits.chunks)
     microbatches = context.microbatches

@@ -1,0 +1,136 @@
+"""What is gathered or reduced at once: the units of a stage.
+
+Under ZeRO-3 a unit is one layer, as torchtitan wraps them, with the layers behind it
+that have no parameters. A table that embedding and head share makes one unit of both,
+the root, which stays from forward to backward. Under ZeRO-1 and 2 a unit is a bucket of
+gradients, filled in the order of the backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from models.model import Layer
+from simulator.lowering.sharding.rule import Sharding
+from simulator.lowering.staged import LoweredStage, copies_tied_table
+from simulator.lowering.stages import layer_parameters
+from simulator.plan import Plan
+from topologies.units import Count
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """Parameters that are gathered, dropped and reduced together.
+
+    Fields:
+        name: what a trace shows.
+        parameters: on one tensor rank, whole [1].
+        is_root: whether it stays while any micro-batch is under way.
+    """
+
+    name: str
+    parameters: Count
+    is_root: bool = False
+
+
+class Part(NamedTuple):
+    """Consecutive layers of a stage that use one unit.
+
+    Fields:
+        unit: whose parameters they are.
+        first, last: places of the layers in their stage.
+        is_owner: whether the unit's gradients are complete after its backward.
+    """
+
+    unit: Unit
+    first: int
+    last: int
+    is_owner: bool = True
+
+
+def parts_of(
+    plan: Plan, rule: Sharding, stages: Iterable[LoweredStage]
+) -> Mapping[int, tuple[Part, ...]]:
+    """Return the parts of a rank's stages, in forward order, by number of the stage."""
+    if plan.stage_times is not None:
+        return {low.stage.index: (_whole(low),) for low in stages}
+    if rule.stage < 3:
+        bucket = plan.synchronization.bucket if rule.is_overlapped else float("inf")
+        return {
+            low.stage.index: _buckets(plan, low, bucket / rule.gradient)
+            for low in stages
+        }
+    parts = {low.stage.index: _layers(plan, low) for low in stages}
+    return parts if copies_tied_table(plan) else _with_root(parts, stages)
+
+
+def _whole(low: LoweredStage) -> Part:
+    """Return a stage as one part, for passes whose time is known only as a whole."""
+    unit = Unit(f"stage {low.stage.index}", low.parameters)
+    return Part(unit, 0, len(low.stage.layers) - 1)
+
+
+def _layers(plan: Plan, low: LoweredStage) -> tuple[Part, ...]:
+    """Return a part for each layer with parameters."""
+    parts: list[Part] = []
+    for place, layer in enumerate(low.stage.layers):
+        count = _parameters(plan, layer)
+        is_own = count and (not parts or parts[-1].unit.parameters)
+        if parts and not is_own and layer.tied_to is None:
+            joined = parts[-1].unit.parameters + count
+            name = layer.name if count else parts[-1].unit.name
+            parts[-1] = Part(Unit(name, joined), parts[-1].first, place)
+        else:
+            parts.append(Part(Unit(layer.name, count), place, place))
+    return tuple(parts)
+
+
+def _buckets(plan: Plan, low: LoweredStage, size: Count) -> tuple[Part, ...]:
+    """Return a stage's buckets; one closes with the layer that fills it.
+
+    Args:
+        plan: of the step.
+        low: the stage.
+        size: parameters that fill a bucket [1].
+    """
+    parts: list[Part] = []
+    filled, last = 0.0, len(low.stage.layers) - 1
+    for place in range(last, -1, -1):
+        filled += _parameters(plan, low.stage.layers[place])
+        if filled >= size or place == 0:
+            unit = Unit(f"bucket {len(parts)} of stage {low.stage.index}", filled)
+            parts.append(Part(unit, place, last))
+            filled, last = 0.0, place - 1
+    return tuple(reversed(parts))
+
+
+def _with_root(
+    parts: Mapping[int, tuple[Part, ...]], stages: Iterable[LoweredStage]
+) -> Mapping[int, tuple[Part, ...]]:
+    """Return parts in which a layer and the one it is tied to use one unit."""
+    named = {
+        low.stage.layers[part.first].name: (low.stage.index, number)
+        for low in stages
+        for number, part in enumerate(parts[low.stage.index])
+    }
+    changed = {stage: list(own) for stage, own in parts.items()}
+    for low in stages:
+        for number, part in enumerate(parts[low.stage.index]):
+            source = low.stage.layers[part.last].tied_to
+            if source not in named:
+                continue
+            stage, place = named[source]
+            owner = parts[stage][place]
+            total = owner.unit.parameters + part.unit.parameters
+            root = Unit("root", total, is_root=True)
+            changed[stage][place] = owner._replace(unit=root)
+            changed[low.stage.index][number] = part._replace(unit=root, is_owner=False)
+    return {stage: tuple(own) for stage, own in changed.items()}
+
+
+def _parameters(plan: Plan, layer: Layer) -> Count:
+    """Return the parameters of a layer on one tensor rank [1]."""
+    has_copy = copies_tied_table(plan)
+    return layer_parameters(layer, plan.parallelism.tensor, is_tied_copy=has_copy)

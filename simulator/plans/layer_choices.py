@@ -1,0 +1,64 @@
+"""What a plan says of one layer: the first of its tables that matches and has the key.
+
+[[parallelism.layers]]
+match = "fc*"
+split = "neurons"
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from models.model import Layer, Model
+from models.operators import Linear
+from simulator.plans.fields import Recompute
+from simulator.plans.records import LayerSection, ParallelismSection
+
+
+def rules_of(parallelism: ParallelismSection, layer: Layer) -> list[LayerSection]:
+    """Return the tables whose pattern matches the name of a layer, in order."""
+    return [rule for rule in parallelism.layers if fnmatchcase(layer.name, rule.match)]
+
+
+def recompute_of(parallelism: ParallelismSection, layer: Layer) -> Recompute:
+    """Return which activations of a layer are computed again in backward.
+
+    Layers split by neurons keep what a portion needs.
+    """
+    if neuron_rule(parallelism, layer):
+        return "none"
+    own = (rule.recompute for rule in rules_of(parallelism, layer))
+    return next(filter(None, own), parallelism.recompute)
+
+
+def neuron_rule(parallelism: ParallelismSection, layer: Layer) -> LayerSection | None:
+    """Return the table that has the replicas divide a layer's neurons, if any does."""
+    rules = rules_of(parallelism, layer)
+    first = next((rule for rule in rules if rule.split is not None), None)
+    return first if first is not None and first.split == "neurons" else None
+
+
+def layers_by_neurons(
+    parallelism: ParallelismSection, model: Model
+) -> tuple[Layer, ...]:
+    """Return the layers whose neurons the replicas divide, in forward order."""
+    if not parallelism.layers:
+        return ()
+    return tuple(layer for layer in model.layers if neuron_rule(parallelism, layer))
+
+
+def described(rule: LayerSection) -> str:
+    """Return what a table says, such as `layers fc*: split neurons, scheme in-turn`."""
+    said = rule.model_dump(exclude_none=True, exclude={"match"}).items()
+    return f"layers {rule.match}: " + ", ".join(f"{k} {v}" for k, v in said)
+
+
+def product_of(layer: Layer) -> Linear | None:
+    """Return the one matrix of a dense layer; None if it is no such layer.
+
+    A dense layer has one matrix, applied to a whole sample, and no other parameters.
+    """
+    products = [op for op in layer.operators if op.parameters]
+    if len(products) != 1 or not isinstance(products[0], Linear):
+        return None
+    return products[0] if products[0].rows == 1 else None
