@@ -16,7 +16,7 @@ from calibration.repricing import unit_of
 from simulator.errors import PlanError
 from simulator.plans.messages import choices
 from simulator.plans.reading import read_mapping
-from topologies.profile import LINK_UNITS, UNITS, Profile, parse_profile
+from topologies.profile import LINK_UNITS, OPTIONAL, UNITS, Profile, parse_profile
 from topologies.units import Ratio, UnitError, parse_quantity
 
 FITS = Path(__file__).parent / "fits"
@@ -246,8 +246,13 @@ class _Reader:
 
 
 def all_constants(declared: Iterable[str]) -> list[str]:
-    """Return all constants of a profile that has the links of those in `declared`."""
-    names = (name.removeprefix("links.") for name in declared if "." in name)
+    """Return all constants of a profile that has the links of those in `declared`.
+
+    Those that a profile may leave out are among them if they are declared.
+    """
+    given = set(declared)
+    own = [name for name in UNITS if name not in OPTIONAL or name in given]
+    names = (name.removeprefix("links.") for name in given if "." in name)
     links = sorted({name.rpartition(".")[0] for name in names})
     of_links = [f"links.{link}.{constant}" for link in links for constant in LINK_UNITS]
-    return [*UNITS, *of_links]
+    return [*own, *of_links]

@@ -147,6 +147,8 @@ def profile_text(problem: LinkProblem, values: Sequence[float]) -> str:
         for key, value in table.items()
         if not isinstance(value, Mapping) and key not in {"on", "loss_scale"}
     ]
+    if "constants" in table:
+        lines += _tables("constants", table["constants"])
     for link, constants in table["links"].items():
         lines += _tables(f"links.{link}", constants)
     lines += _tables("reasons", table["reasons"])

@@ -6,23 +6,25 @@ The analytical engine is asked for the step time alone. That is the step time of
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from calibration.score_file import QUANTITIES
-from models.model import Layer
-from models.work import Share
-from simulator.api import model_flop_utilization, simulate
-from simulator.engines.graph import build_graph, raise_deadlock
+from simulator.api import simulate
+from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
-from simulator.job import Job, prepare
+from simulator.job import Job, job_graph, prepare
 from simulator.memory import memory
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
 from simulator.plan import Plan
-from simulator.plans.layer_choices import recompute_of
 from simulator.result import Engine
 from simulator.timeline import step_time
+from simulator.utilization import (
+    hardware_flop,
+    model_flop,
+    model_flop_utilization,
+    peak_flop_rate,
+)
 from topologies.units import Bytes, Flop, Ratio, Seconds
 
 
@@ -125,12 +127,10 @@ def predict_training(plan: Plan, engine: Engine = "analytical") -> Prediction:
         result = simulate(plan, engine=engine)
         job, time = result.job, result.step_time_s
     parts, _ = memory(job)
-    peak = job.pricer.peak * plan.world_size
     return Prediction(
         step_time_s=time,
-        ideal_time_s=hardware_flop(job) / peak,
-        model_flop=plan.batch.global_
-        * (job.model.forward_flop() + job.model.backward_flop()),
+        ideal_time_s=hardware_flop(job) / peak_flop_rate(job),
+        model_flop=model_flop(job),
         samples=plan.batch.global_,
         tokens=plan.batch.global_ * job.model.tokens_per_sample,
         devices=plan.world_size,
@@ -146,35 +146,7 @@ def analytical_step_time(job: Job) -> Seconds:
     Raises:
         DeadlockError: the schedule cannot run.
     """
-    times = longest_path(build_graph(job.workload, job.prices))
+    times = longest_path(job_graph(job))
     if min(times.end) < 0:
         raise_deadlock(job.workload, times.end)
     return step_time(job, times)
-
-
-def hardware_flop(job: Job) -> Flop:
-    """Return the FLOP of a step, recomputed forward passes included.
-
-    For GPT with full recomputation this is 96 B s l h² (1 + s / 6h + V / 16lh).
-
-    Source: Narayanan et al., arXiv:2104.04473, appendix.
-    """
-    model, mesh = job.model, job.plan.parallelism
-    counts = Counter(model.layers)  # equal layers are one object
-    repeated = sum(
-        count * _repeated_flop(layer, recompute_of(mesh, layer))
-        for layer, count in counts.items()
-    )
-    once = model.forward_flop() + model.backward_flop()
-    return job.plan.batch.global_ * (once + repeated)
-
-
-def _repeated_flop(layer: Layer, recompute: str) -> Flop:
-    """Return the FLOP that a layer's backward pass repeats, a sample."""
-    if layer.role != "block" or recompute == "none":
-        return 0.0
-    if recompute == "full":
-        return layer.forward_flop()
-    core = (op for op in layer.operators if op.is_core_attention)
-    share = Share(samples=1)
-    return sum(work.flop for op in core for work in op.forward(share))

@@ -9,7 +9,7 @@ once each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from models.work import Work
-from simulator.engines.graph import Graph, build_graph
+from simulator.engines.graph import Graph, build_graph, make_pace
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, make_pricer, prepare
 from simulator.plan import Plan
+from simulator.price import Price
 from simulator.pricing import Pricer
 from simulator.workload import Body
 from topologies.profile import LINK_UNITS, UNITS, Profile
-from topologies.units import FlopPerSecond, Seconds
+from topologies.units import FlopPerSecond, Ratio, Seconds
 
 Numbers = NDArray[np.float64]
 
@@ -37,15 +38,16 @@ Kernels = dict[tuple[str, FlopPerSecond, Work], Seconds]
 class _RememberingPricer(Pricer):
     """A pricer that asks for the time of equal kernels once."""
 
-    kernels: Kernels
+    kernels: Kernels = field(default_factory=dict)
 
     @override
-    def kernel_time(self, work: Work) -> Seconds:
-        """Return the device time of a kernel."""
-        key = (self.cluster.device.name, self.peak, work)
+    def formula_time(self, work: Work) -> Seconds:
+        """Return the device time of a kernel by its formula."""
+        peak = self.narrow_peak if work.is_narrow else self.peak
+        key = (self.cluster.device.name, peak, work)
         time = self.kernels.get(key)
         if time is None:
-            time = self.kernels[key] = Pricer.kernel_time(self, work)
+            time = self.kernels[key] = Pricer.formula_time(self, work)
         return time
 
 
@@ -82,29 +84,36 @@ class Structure:
             peak=plain.peak,
             degrees=plain.degrees,
             algorithm=plain.algorithm,
+            narrow_peak=plain.narrow_peak,
+            servers=plain.servers,
+            pace=plain.pace,
             kernels={} if kernels is None else kernels,
         )
         prices = [pricer.body(body) for body in self.bodies]
-        busy, issued, host = (
+        parts = [
             np.array(
-                [np.broadcast_to(getattr(p, part), count) for p in prices], dtype=float
+                [np.broadcast_to(getattr(p, part.name), count) for p in prices],
+                dtype=float,
             ).T.tolist()
-            for part in ("busy", "issued", "host")
-        )
-        times = [
-            self._end(*columns) for columns in zip(busy, issued, host, strict=True)
+            for part in fields(Price)
         ]
-        return np.array(times)
+        slowdowns = np.broadcast_to(profile.overlap_slowdown, count).tolist()
+        return np.array(
+            [
+                self._end([Price(*each) for each in zip(*columns, strict=True)], kappa)
+                for *columns, kappa in zip(*parts, slowdowns, strict=True)
+            ]
+        )
 
-    def _end(
-        self, busy: list[Seconds], issued: list[Seconds], host: list[Seconds]
-    ) -> Seconds:
+    def _end(self, prices: list[Price], slowdown: Ratio) -> Seconds:
         """Return the end of the longest path, given each distinct body's price."""
+        each = [prices[body] for body in self.body_of]
         graph = replace(
             self.graph,
-            busy=[busy[body] for body in self.body_of],
-            issued=[issued[body] for body in self.body_of],
-            host=[host[body] for body in self.body_of],
+            busy=[price.busy for price in each],
+            issued=[price.issued for price in each],
+            host=[price.host for price in each],
+            pace=make_pace(self.job.workload, each, slowdown),
         )
         return max(longest_path(graph).end)
 

@@ -32,6 +32,8 @@ class Share:
         sequence: degree that divides the operators outside those matrices;
             t under sequence parallelism, else 1 [1].
         element: bytes of one activation or weight in compute [B].
+        operand: bytes of one number that enters a product with weights, to which it is
+            cast just before; None where nothing is cast [B].
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
@@ -48,6 +50,7 @@ class Share:
     expert: float = 1
     context: float = 1
     load: float = 1
+    operand: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Work:
             (rows x inner) @ (inner x columns); zero for `memory` [1].
         launches: device kernels that the framework starts for it [1].
         filtering: of a convolution, which has other algorithms than that product.
+        is_narrow: whether operands were cast to a format with a rate of its own.
     """
 
     name: str
@@ -106,6 +110,7 @@ class Work:
     batch: float = 0
     launches: float = 1
     filtering: Filtering | None = None
+    is_narrow: bool = False
 
 
 def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
@@ -116,6 +121,7 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
     inner: float,
     batch: float,
     element: float,
+    operand: float | None = None,
 ) -> Work:
     """Return the work of `batch` products (rows x inner) @ (inner x columns).
 
@@ -129,7 +135,14 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
         inner: k, the dimension summed over [1].
         batch: independent products [1].
         element: bytes of one number [B].
+        operand: bytes of one number of both factors, if they were cast [B].
     """
+    if operand is not None:
+        factors = rows * inner + inner * columns
+        size = batch * (operand * factors + element * rows * columns)
+        flop = 2.0 * batch * rows * columns * inner
+        dims = (rows, columns, inner, batch)
+        return Work(name, "matrix", flop, size, *dims, is_narrow=True)
     size = element * batch * (rows * inner + inner * columns + rows * columns)
     flop = 2.0 * batch * rows * columns * inner
     return Work(name, "matrix", flop, size, rows, columns, inner, batch)

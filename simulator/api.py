@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from os import PathLike
 
-from simulator.engines.graph import build_graph, raise_deadlock
+from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
-from simulator.job import Job, prepare
+from simulator.job import Job, job_graph, prepare
 from simulator.memory import memory
 from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
 from simulator.result import ENGINES, Engine, Result
 from simulator.timeline import Timeline, timeline
+from simulator.utilization import (
+    hardware_flop_utilization,
+    model_flop_utilization,
+)
 from simulator.version import VERSION
 from topologies.profile import Profile, load_profile
-from topologies.units import Ratio, Seconds
+from topologies.units import Seconds
 
 
 def simulate(  # noqa: PLR0913 - a plan, and five options
@@ -60,6 +65,7 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
         samples_per_s=samples / step_time,
         tokens_per_s=samples * job.model.tokens_per_sample / step_time,
         mfu=model_flop_utilization(job, step_time),
+        hfu=hardware_flop_utilization(job, step_time),
         world_size=plan.world_size,
         memory_peak_bytes=parts.total,
         memory=parts,
@@ -76,10 +82,12 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
 
 def run(job: Job, engine: Engine, *, is_expanded: bool = False) -> Timeline:
     """Return the spans of a job under an engine; see `simulate`."""
-    graph = build_graph(job.workload, job.prices)
-    if engine == "analytical" or job.located:
-        # Before messages share a network, it is sure that the step can end.
+    graph = job_graph(job)
+    if engine == "analytical":
         times = longest_path(graph)
+    elif job.located:
+        # Before messages share a network, it is sure that the step can end.
+        times = longest_path(replace(graph, pace=None))
     else:
         from simulator.engines.event import simulate_events  # noqa: PLC0415 - SimPy
 
@@ -117,18 +125,6 @@ def is_like_measured(job: Job) -> bool:
     is_between = cluster.num_nodes == 1 or cluster.network.name in known
     is_known = is_inside and is_between and job.located is None
     return is_known and job.model.family in job.profile.families
-
-
-def model_flop_utilization(job: Job, step_time: float) -> Ratio:
-    """Return MFU: model FLOP (no recomputation) per second over all devices' peak.
-
-    MFU = B (forward + backward FLOP of a sample) / (T · N · peak)
-
-    Source: Chowdhery et al., PaLM, arXiv:2204.02311, appendix B.
-    """
-    flop = job.model.forward_flop() + job.model.backward_flop()
-    total = job.plan.batch.global_ * flop
-    return float(total / (step_time * job.plan.world_size * job.pricer.peak))
 
 
 def provenance(plan: Plan, job: Job, seed: int) -> dict[str, str | int]:

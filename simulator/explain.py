@@ -43,6 +43,7 @@ class _Basis(NamedTuple):
 
 
 _HOST = _Basis("the device waits for its host", "simulator.price")
+_SLOWED = _Basis("messages beside them take units and bandwidth", "simulator.engines")
 _MEASURED = _Basis("as measured on the machine", "the plan")
 
 
@@ -87,23 +88,27 @@ def contributions(result: Result) -> list[Contribution]:
     """Return what the critical path is made of, longest first."""
     times: dict[tuple[str, _Basis], Seconds] = defaultdict(float)
     counts: dict[Body, int] = defaultdict(int)
-    duration = {id(span.op): span.end - span.start for span in result.timeline.spans}
-    waiting = 0.0
+    spans = {id(span.op): span for span in result.timeline.spans}
+    waiting = slowed = 0.0
     located = result.job.located
     carried = located.traffic if located else {}
     for op in critical_path(result):
+        span = spans[id(op)]
         if op.body in carried:
             (sent,) = op.body.items
             assert isinstance(sent, Message)
-            times[sent.name, _shared_links()] += duration[id(op)]
+            times[sent.name, _shared_links()] += span.end - span.start
         else:
+            price = result.job.prices[op.body]
             counts[op.body] += 1
-            waiting += duration[id(op)] - float(result.job.prices[op.body].busy)
+            waiting += span.end - span.start - span.compute - span.communication
+            slowed += span.communication - float(price.communication)
     for item, phase, count in _totals(counts):
         for leaf, time in _timed(result, item, phase):
             if time > 0:
                 times[leaf.name, _basis(result, leaf)] += count * time
     times["host issues kernels", _HOST] += waiting
+    times["kernels slowed by messages", _SLOWED] += slowed
     return [
         Contribution(name, time, time / result.step_time_s, *basis)
         for (name, basis), time in sorted(times.items(), key=lambda entry: -entry[1])
@@ -163,14 +168,11 @@ def _leaves(
 def _timed(
     result: Result, item: Leaf | Beside, phase: Phase
 ) -> Iterator[tuple[Work | Message, Seconds]]:
-    """Yield what takes device time; of a message beside kernels, what outlasts them."""
+    """Yield what takes device time; of a message beside kernels, what it adds."""
     if isinstance(item, Beside):
         works = [(work, _time(result, work, phase)) for work in item.works]
         yield from works
-        rest = _time(result, item.message, phase) - sum(
-            (time for _, time in works), 0.0
-        )
-        yield item.message, max(rest, 0.0)
+        yield item.message, _time(result, item, phase) - sum(t for _, t in works)
     elif not isinstance(item, HostTask | Measured):
         yield item, _time(result, item, phase)
 

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 
 from models.model import Model
 from simulator.balancing import balanced_by_time
+from simulator.engines.graph import Graph, build_graph
+from simulator.lowering.formats import wide_format
 from simulator.lowering.lower import lower
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage, lower_stages
 from simulator.lowering.unfold import unfold
+from simulator.pacing import paced
 from simulator.plan import Plan
 from simulator.price import Price
 from simulator.pricing import Pricer
 from simulator.scheduling import scheduled
+from simulator.servers import plan_servers
 from simulator.workload import Body, Workload
 from topologies.hardware import Cluster
 from topologies.profile import Profile, load_profile
@@ -107,6 +111,11 @@ def prepare(
     )
 
 
+def job_graph(job: Job) -> Graph:
+    """Return the graph that an engine runs."""
+    return build_graph(job.workload, job.prices, job.profile.overlap_slowdown)
+
+
 def plan_profile(plan: Plan, cluster: Cluster) -> Profile:
     """Return the profile that a plan names, or else its device's."""
     return load_profile(plan.cluster.profile or cluster.device.profile)
@@ -116,10 +125,13 @@ def make_pricer(plan: Plan, cluster: Cluster, profile: Profile) -> Pricer:
     """Return what prices the plan's work on a cluster."""
     convolution = plan.training.convolution
     offered = profile.convolutions if convolution == "auto" else (convolution,)
-    return Pricer(
+    pricer = Pricer(
         cluster=cluster,
         profile=replace(profile, convolutions=offered),
-        peak=cluster.device.peak[plan.training.precision],
+        peak=cluster.device.peak[wide_format(plan.training.precision)],
+        narrow_peak=cluster.device.peak[plan.training.precision],
         degrees=plan.parallelism.degrees,
         algorithm=plan.synchronization.algorithm,
+        servers=plan_servers(plan, plan.build_model(), cluster, profile),
     )
+    return paced(plan, pricer)

@@ -2,9 +2,10 @@
 
 Each rank's step is cut without gaps or overlaps into
 
-* compute: kernels;
-* exposed communication: messages on the compute stream, and idle time while a
-  message of the same rank is under way;
+* compute: kernels, as long as they take by themselves;
+* exposed communication: messages on the compute stream, how much longer kernels take
+  for messages beside them, and idle time while a message of the same rank is under
+  way;
 * host: the device waits for kernels to be issued;
 * bubble: it idles for lack of input, or until all stages can agree on the norm;
 * synchronization: it waits for the others' optimizer at the end of the step;

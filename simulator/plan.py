@@ -25,6 +25,7 @@ from simulator.plans.reading import TRAINING
 from simulator.plans.records import (
     BatchSection,
     ClusterSection,
+    DeviceStepSection,
     ExpectSection,
     ModelSection,
     ParallelismSection,
@@ -48,6 +49,7 @@ class Plan(PlanFile):
         training: number formats and optimizer.
         synchronization: how replicas agree.
         stage_times: profiled times that replace the prices of passes, if any.
+        device_step: measured step of one device that sets the pace, if any.
         cluster: the hardware.
         expect: bounds that the prediction has to keep.
     """
@@ -61,6 +63,7 @@ class Plan(PlanFile):
         default_factory=SynchronizationSection
     )
     stage_times: StageTimesSection | None = None
+    device_step: DeviceStepSection | None = None
     cluster: ClusterSection
     expect: ExpectSection = Field(default_factory=ExpectSection)
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.costs.elementwise import maximum
-from topologies.units import Count, Seconds
+from simulator.costs.elementwise import maximum, minimum
+from topologies.units import Count, Ratio, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class Price:
         issued: end on an idle device, from the host's start [s].
         host: host time to issue all of it [s].
         compute: the kernels' part of `busy` [s].
-        communication: the messages' part of `busy` [s].
+        communication: the rest of `busy`: messages, and how much longer kernels
+            take for those beside them [s].
+        hidden: the part of `compute` that a message of the same run is beside [s].
     """
 
     busy: Seconds
@@ -37,6 +39,7 @@ class Price:
     host: Seconds
     compute: Seconds
     communication: Seconds
+    hidden: Seconds = 0.0
 
     def then(self, other: Price) -> Price:
         """Return the price of this run followed by `other`."""
@@ -46,20 +49,28 @@ class Price:
             self.host + other.host,
             self.compute + other.compute,
             self.communication + other.communication,
+            self.hidden + other.hidden,
         )
 
-    def beside(self, other: Price) -> Price:
+    def beside(self, other: Price, slowdown: Ratio = 0.0) -> Price:
         """Return the price of this message while `other`, issued after it, runs.
 
-        Both wait for what is before them; what follows waits for both.
+        Both wait for what is before them; what follows waits for both. With κ the
+        slowdown, m the message and c the kernels, kernels have done m / (1 + κ) of
+        their work when a shorter message ends, and go on at their full rate:
+
+        busy = max(m, m + c - m / (1 + κ)) = max(m, c + m · κ / (1 + κ))
         """
-        busy = maximum(self.busy, other.busy)
+        done = self.busy / (1.0 + slowdown)
+        busy = maximum(self.busy, other.busy + (self.busy - done))
+        issued = maximum(self.issued, self.host + other.issued)
         return Price(
             busy,
-            maximum(self.issued, self.host + other.issued),
+            maximum(issued, self.host + busy),
             self.host + other.host,
             other.compute,
             busy - other.compute,
+            minimum(done, other.compute),
         )
 
     def repeat(self, count: Count) -> Price:
@@ -74,6 +85,7 @@ class Price:
             count * self.host,
             count * self.compute,
             count * self.communication,
+            count * self.hidden,
         )
 
 

@@ -24,6 +24,7 @@ from simulator.mesh import Degrees
 from simulator.neighbours import busiest
 from simulator.placement import Group, adapter_rate, group, ranks_per_node
 from simulator.price import NOTHING, Price, kernel, message
+from simulator.servers import Servers
 from simulator.workload import (
     Beside,
     Body,
@@ -36,7 +37,7 @@ from simulator.workload import (
 )
 from topologies.hardware import Cluster
 from topologies.profile import Profile
-from topologies.units import FlopPerSecond, Seconds
+from topologies.units import FlopPerSecond, Ratio, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,12 @@ class Pricer:
         cluster: devices, links and how many.
         profile: fitted constants of the device and its links.
         peak: dense rate of the plan's number format [FLOP/s].
+        narrow_peak: that of products whose factors are cast to a narrower one
+            [FLOP/s].
         degrees: ranks of each mesh axis.
         algorithm: of the all-reduce between replicas, or `auto`.
+        servers: of parameters, if there are any.
+        pace: times of kernels over what the formulas say, from a measured step [1].
     """
 
     cluster: Cluster
@@ -56,6 +61,9 @@ class Pricer:
     peak: FlopPerSecond
     degrees: Degrees
     algorithm: str
+    narrow_peak: FlopPerSecond = 0.0
+    servers: Servers | None = None
+    pace: Ratio = 1.0
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -77,7 +85,8 @@ class Pricer:
             return self._once(item.items, item.phase or phase).repeat(item.count)
         if isinstance(item, Beside):
             works = self.items(item.works, phase)
-            return self.item(item.message, phase).beside(works)
+            sent = self.item(item.message, phase)
+            return sent.beside(works, self.profile.overlap_slowdown)
         if isinstance(item, Message):
             return message(self.message_time(item), self.message_host_time(item))
         if isinstance(item, HostTask):
@@ -101,6 +110,10 @@ class Pricer:
 
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel, or of the several that `work` names."""
+        return self.pace * self.formula_time(work)
+
+    def formula_time(self, work: Work) -> Seconds:
+        """Return the same at the pace of the formulas."""
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
         if work.kind == "local":
@@ -133,7 +146,7 @@ class Pricer:
             work.batch,
             size=work.size,
             num_units=max(device.num_units, 1),
-            rate=efficiency * self.peak,
+            rate=efficiency * (self.narrow_peak if work.is_narrow else self.peak),
             bandwidth=profile.memory_efficiency * device.memory_bandwidth,
         )
 
@@ -174,6 +187,8 @@ class Pricer:
         """Return the time of a message on idle links; a group of one takes none."""
         if item.time is not None:
             return item.time
+        if item.pattern in {"push", "pull"}:
+            return self._served_time(item)
         ring = self.group(item)
         if item.sends:
             return where(ring.num_ranks > 1, self._exchange_time(item, ring), 0.0)
@@ -183,6 +198,11 @@ class Pricer:
             case pattern:
                 time = fastest_time(pattern, item.size, ring, self.allowed(item))
         return where(ring.num_ranks > 1, time, 0.0)
+
+    def _served_time(self, item: Message) -> Seconds:
+        """Return the time of a push to the plan's servers, or of a pull."""
+        assert self.servers is not None
+        return self.servers.time(item.pattern, item.size)
 
     def _exchange_time(self, item: Message, group: Group) -> Seconds:
         """Return the time of an exchange between neighbours."""
@@ -220,6 +240,8 @@ class Pricer:
 
     def choice(self, item: Message) -> Choice:
         """Return how a collective of one plan is run on idle links."""
+        if item.pattern in {"push", "pull"}:
+            return Choice("sharded", "simple", self._served_time(item), 1)
         return choose(item.pattern, item.size, self.group(item), self.allowed(item))  # type: ignore[arg-type]  # no send
 
     def group(self, item: Message) -> Group:

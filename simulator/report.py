@@ -7,7 +7,7 @@ from dataclasses import asdict
 from simulator.collective_use import collectives_text
 from simulator.explain import contributions, footnotes
 from simulator.plans.layer_choices import described
-from simulator.plans.records import ParallelismSection
+from simulator.plans.records import ParallelismSection, TrainingSection
 from simulator.remedy import remedy
 from simulator.result import Result
 from topologies.units import format_memory, format_quantity
@@ -75,7 +75,7 @@ def _heading(result: Result) -> str:
         *([mesh.schedule] if mesh.pipeline > 1 else []),
         f"{plan.num_microbatches} {microbatches} of {plan.batch.micro}",
         f"recompute {mesh.recompute}",
-        plan.training.precision,
+        _format(plan.training),
     ]
     return "\n".join(
         [
@@ -85,6 +85,12 @@ def _heading(result: Result) -> str:
             *(f"  {described(rule)}" for rule in mesh.layers),
         ]
     )
+
+
+def _format(training: TrainingSection) -> str:
+    """Return the number format of a plan, such as `bf16` or `fixed16.14`."""
+    fraction = training.fraction
+    return training.precision + ("" if fraction is None else f".{fraction}")
 
 
 def _answer(result: Result) -> str:
@@ -98,6 +104,8 @@ def _answer(result: Result) -> str:
         f"  throughput   {throughput}",
         f"  MFU          {result.mfu:.1%}{_convention(result)}",
     ]
+    if result.hfu > result.mfu:
+        lines.append(f"  HFU          {result.hfu:.1%}, with recomputed FLOP")
     if result.status == "out_of_memory":
         capacity = result.job.cluster.device.memory
         need, have = format_memory(result.memory_peak_bytes), format_memory(capacity)
@@ -123,6 +131,8 @@ def _cases(result: Result) -> str:
 
 def _convention(result: Result) -> str:
     attention = result.job.model.attention
+    if result.job.plan.training.precision == "fp8":
+        return " of the fp8 peak, which attention does not use"
     return "" if attention == "none" else f" ({attention} attention, counted in full)"
 
 
@@ -157,9 +167,13 @@ def _memory(result: Result) -> str:
 def _network(result: Result) -> str:
     if result.job.located is None:
         return ""
-    from simulator.located.use import network_text  # noqa: PLC0415 - NumPy
+    from simulator.located.overbooked import overbooked_text  # noqa: PLC0415 - NumPy
+    from simulator.located.use import network_text  # noqa: PLC0415 - same
 
-    return network_text(result)
+    text = network_text(result)
+    if result.engine == "analytical" and (reason := overbooked_text(result)):
+        text += f"\n    {reason}"
+    return text
 
 
 def _contributions(result: Result, num_shown: int) -> str:

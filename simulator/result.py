@@ -34,6 +34,7 @@ class Result:
         step_time_s: time of one optimizer step [s].
         samples_per_s, tokens_per_s: throughput of the whole job.
         mfu: model FLOP/s over peak; its convention is `job.model.attention` [1].
+        hfu: the same with the FLOP that recomputation repeats [1].
         world_size: devices [1].
         memory_peak_bytes: on the fullest device [B].
         memory: its parts.
@@ -53,6 +54,7 @@ class Result:
     samples_per_s: PerSecond
     tokens_per_s: PerSecond
     mfu: Ratio
+    hfu: Ratio
     world_size: int
     memory_peak_bytes: Bytes
     memory: Memory
@@ -89,6 +91,7 @@ class Result:
             "samples_per_s": self.samples_per_s,
             "tokens_per_s": self.tokens_per_s,
             "mfu": self.mfu,
+            "hfu": self.hfu,
             "world_size": self.world_size,
             "memory_peak_bytes": self.memory_peak_bytes,
             "memory": asdict(self.memory),

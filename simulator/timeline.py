@@ -19,8 +19,9 @@ class Span(NamedTuple):
         rank: index into `Timeline.roles`.
         start: its stream and all it depends on were ready [s].
         end: it finished [s].
-        compute, communication: how much of it kernels and messages took; the rest
-            is the device waiting for its host [s].
+        compute, communication: how much of it kernels and messages took; to the
+            latter counts how much longer kernels took for the messages beside them;
+            the rest is the device waiting for its host [s].
     """
 
     op: Op
@@ -60,12 +61,13 @@ def timeline(job: Job, times: Times) -> Timeline:
         body: (float(price.compute), float(price.communication))
         for body, price in job.prices.items()
     }
-    under_way = times.under_way
+    under_way, slowed = times.under_way, times.slowed
     ends = zip(job.workload.ops, times.ready, times.end, strict=True)
     spans = tuple(
-        Span(op, rank, ready, end, compute, under_way.get(index, communication))
+        Span(op, rank, ready, end, compute, lost + slowed.get(index, 0.0))
         for index, (op, ready, end) in enumerate(ends)
         for compute, communication in (parts[op.body],)
+        for lost in (under_way.get(index, communication),)
         for rank in op.ranks
     )
     begins = step_begins(job, times)

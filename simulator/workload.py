@@ -26,6 +26,8 @@ Pattern = Literal[
     "all-to-all",
     "neighbour-exchange",
     "send",
+    "push",
+    "pull",
 ]
 Axis = Literal[
     "tensor",
@@ -43,6 +45,7 @@ Stream = Literal[
     "compute",
     "tensor",
     "data",
+    "pull",
     "gather",
     "reduce",
     "send-forward",
@@ -78,7 +81,7 @@ class Message:
             all-gather, the whole output; reduce-scatter, the whole input; broadcast and
             reduce, the buffer of a rank; all-to-all, the buffer of the fullest rank;
             neighbour-exchange, what each rank sends to the next around a ring, or all
-            of `sends` [B].
+            of `sends`; push and pull, a worker's parameters [B].
         pair: for a send, the pipeline ranks of sender and receiver; for another
             message on the pipeline's axis, the two that take part.
         time: as measured on the machine, if it is not to be priced [s].

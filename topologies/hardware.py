@@ -19,7 +19,8 @@ class Device:
 
     Fields:
         name: catalogue name, such as `a100-sxm4-80gb`.
-        peak: dense FLOP/s by number format (`fp32`, `tf32`, `fp16`, `bf16`, `fp8`).
+        peak: dense FLOP/s by number format (`fp32`, `tf32`, `fp16`, `bf16`, `fp8`,
+            `fixed16`).
         memory: capacity [B].
         memory_bandwidth: of the device's own memory [B/s].
         num_units: streaming multiprocessors, compute units or cores [1].

@@ -8,8 +8,8 @@ it; `calibration` writes it.
 A library has several protocols on one link, each with its own latency and share of
 the bandwidth, and takes the fastest for a message. The table `[links.LINK]` is the
 first of them, and `[links.LINK.PROTOCOL]` another, which is kept as the fit of a link
-called `LINK.PROTOCOL`. A profile that only adds links to another says
-`base = "OTHER"` and has the rest from it.
+called `LINK.PROTOCOL`. A profile that only adds links or a few constants to another
+says `base = "OTHER"` and has the rest from it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from topologies.units import Bytes, Count, Ratio, Seconds, parse_quantity
+from topologies.units import (
+    Bytes,
+    BytesPerSecond,
+    Count,
+    Ratio,
+    Seconds,
+    parse_quantity,
+)
 
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -60,6 +67,23 @@ class LinkFit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostFit:
+    """What a node's host does with gradients and parameters of its devices.
+
+    Fields:
+        device: rate of copies between one device and the host [B/s].
+        root: the same of all devices under one root of the host [B/s].
+        per_root: devices under a root, which are taken root by root [1].
+        sum: bytes that the host's processors read and write when they add [B/s].
+    """
+
+    device: BytesPerSecond
+    root: BytesPerSecond
+    per_root: Count
+    sum: BytesPerSecond
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Constants that price kernels and messages.
 
@@ -76,9 +100,12 @@ class Profile:
         host_pass: host time per forward of a micro-batch beside its kernels [s].
         host_step: host time per step beside micro-batches [s].
         device_overhead: memory that context and libraries hold [B].
+        host: of a node, as it serves parameters.
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
+        overlap_slowdown: κ: while a message of its own is under way, a device's
+            kernels run at 1 / (1 + κ) of their rate [1].
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
             rows outside the fit, minus one; assumed where nothing was measured [1].
         families: kinds of networks that those quantiles were measured on.
@@ -98,6 +125,7 @@ class Profile:
     host_pass: Seconds
     host_step: Seconds
     device_overhead: Bytes
+    host: HostFit
     links: Mapping[str, LinkFit]
     error_low: float
     error_high: float
@@ -105,6 +133,7 @@ class Profile:
     basis: str
     algorithms: tuple[str, ...] = ()
     convolutions: tuple[str, ...] = ()
+    overlap_slowdown: Ratio = 0.0
 
 
 UNITS: dict[str, str] = {
@@ -120,8 +149,12 @@ UNITS: dict[str, str] = {
     "host_pass": "s",
     "host_step": "s",
     "device_overhead": "B",
+    "overlap_slowdown": "1",
 }
 """Unit of every constant in a profile file."""
+
+OPTIONAL = ("overlap_slowdown",)
+"""Constants that a profile may leave out; they are then zero."""
 
 LINK_UNITS: dict[str, str] = {
     "efficiency": "1",
@@ -174,18 +207,18 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         return replace(
             other,
             name=name,
+            host=_host_fit(table["host"]) if "host" in table else other.host,
             links={**other.links, **links},
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
+            **_constants(table.get("constants", {})),  # type: ignore[arg-type]
             basis=f"{other.basis}; links: {table['basis']}",
         )
-    constants = {
-        key: parse_quantity(str(table["constants"][key]), unit)
-        for key, unit in UNITS.items()
-    }
+    constants = dict.fromkeys(OPTIONAL, 0.0) | _constants(table["constants"])
     error = table["error"]
     return Profile(
         name=name,
+        host=_host_fit(table["host"]) if "host" in table else general_host(),
         links=links,
         error_low=float(error["low"]),
         error_high=float(error["high"]),
@@ -195,6 +228,24 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         convolutions=convolutions,
         **constants,
     )
+
+
+def _constants(table: Mapping[str, Any]) -> dict[str, float]:
+    """Return the constants in a table, in base units."""
+    return {key: parse_quantity(str(text), UNITS[key]) for key, text in table.items()}
+
+
+def general_host() -> HostFit:
+    """Return what hosts do where no profile says it."""
+    return load_profile("generic").host
+
+
+def _host_fit(values: Mapping[str, Any]) -> HostFit:
+    device, root, summed = (
+        parse_quantity(str(values[key]), "B/s") for key in ("device", "root", "sum")
+    )
+    per_root = float(values["per_root"])
+    return HostFit(device=device, root=root, per_root=per_root, sum=summed)
 
 
 def _link_fits(table: Mapping[str, Any]) -> Iterator[tuple[str, LinkFit]]:

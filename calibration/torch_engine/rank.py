@@ -77,8 +77,14 @@ def _answer(message: bytes, member: Member) -> tuple[str, Any]:
         task, session = pickle.loads(message)  # noqa: S301 - from our own parent
         return "result", pickle.dumps(in_group(task, session, member))
     except BaseException as error:  # noqa: BLE001 - it goes to the parent
-        text = f"{type(error).__name__}: {error}".strip()
-        return "error", (text, traceback.format_exc())
+        return "error", (_cause(error), traceback.format_exc())
+
+
+def _cause(error: BaseException) -> str:
+    """Return what an error says, or the one that it was raised for."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).strip()}"
 
 
 def in_group(task: Task, session: Session, member: Member) -> Any:

@@ -50,23 +50,23 @@ class Linear:
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return Y = X A."""
         rows, columns, inner = self._dims(share)
-        return (_product(f"{self.name} F", share, rows, columns, inner),)
+        return _product(f"{self.name} F", share, rows, columns, inner)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return dX = dY Aᵀ, or nothing where X is the sample itself."""
         if not self.needs_input_gradient:
             return ()
         rows, columns, inner = self._dims(share)
-        return (_product(f"{self.name} I", share, rows, inner, columns),)
+        return _product(f"{self.name} I", share, rows, inner, columns)
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows."""
         rows, columns, inner = self._dims(share)
         weight = _product(f"{self.name} W", share, inner, columns, rows)
         if not self.bias:
-            return (weight,)
+            return weight
         summed = share.element * rows * columns
-        return weight, memory_work(f"{self.name} bias W", summed)
+        return (*weight, memory_work(f"{self.name} bias W", summed))
 
     def saved_bytes(self, share: Share) -> float:
         """Return the input's bytes, unless another operator keeps it [B]."""
@@ -78,10 +78,25 @@ class Linear:
 
 def _product(
     name: str, share: Share, rows: float, columns: float, inner: float
-) -> Work:
-    return matrix_work(
-        name, rows=rows, columns=columns, inner=inner, batch=1, element=share.element
+) -> tuple[Work, ...]:
+    """Return a product with weights, after casts of both factors where there are any.
+
+    With a scale found anew at each use (fp8), a cast reads its factor for the largest
+    number, and again to write it in the narrow format.
+    """
+    product = matrix_work(
+        name,
+        rows=rows,
+        columns=columns,
+        inner=inner,
+        batch=1,
+        element=share.element,
+        operand=share.operand,
     )
+    if share.operand is None:
+        return (product,)
+    moved = (2 * share.element + share.operand) * (rows * inner + inner * columns)
+    return memory_work(f"{name} casts", moved, launches=4), product
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 An op starts when the last thing before it ends and its host has issued it, and ends
 one timeout later. Times are read off the clock, never computed ahead, so whatever
 shares a resource can be put between start and end: a message with links of its own
-ends when the network says so (`shared.py`).
+ends when the network says so (`shared.py`), and kernels slow down while messages of
+their rank are under way (`pacing.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import simpy
 
 from simulator.engines.graph import Graph, Times
+from simulator.engines.pacing import Pacing
 from topologies.units import Seconds
 
 Carry = Callable[[], Any]
@@ -25,7 +27,7 @@ def simulate_events(graph: Graph) -> Times:
     run = Run(simpy.Environment(), graph, {})
     run.begin()
     run.environment.run()
-    return Times(run.ready, run.end)
+    return run.times()
 
 
 class Run:
@@ -49,6 +51,7 @@ class Run:
         "missing",
         "on_end",
         "other_end",
+        "pacing",
         "place",
         "ready",
         "sinks",
@@ -91,11 +94,18 @@ class Run:
         self.place = [0] * len(graph.programs)
         self.on_end = self.finish
         self.under_way: dict[int, Seconds] = {}
+        pace = graph.pace
+        self.pacing = None if pace is None else Pacing(environment, graph, pace)
 
     def begin(self) -> None:
         """Let all hosts begin."""
         for rank in range(len(self.graph.programs)):
             self.issue(rank)
+
+    def times(self) -> Times:
+        """Return what the clock has shown so far."""
+        slowed = {} if self.pacing is None else self.pacing.slowed
+        return Times(self.ready, self.end, self.under_way, slowed)
 
     def issue(self, rank: int) -> None:
         """Let a host run ahead up to the first op that it must wait for."""
@@ -130,6 +140,9 @@ class Run:
             finish = issued
         timeout = simpy.Timeout(environment, finish - now, index)
         timeout.callbacks.append(self.other_end.get(index, self.on_end))
+        if self.pacing is not None:
+            begin = max(self.ready[index], host_begin)
+            self.pacing.start(timeout, begin, finish)
         if is_waited_for:
             for rank in self.graph.ranks[index]:
                 self.issue(rank)
@@ -138,12 +151,16 @@ class Run:
         """Hand an op's message to the network; the op ends when it has arrived."""
         index = event._value  # noqa: SLF001 - as in `finish`
         begun = self.environment.now
+        if self.pacing is not None:
+            self.pacing.begin(index)
         arrived = self.carry[index]()
         arrived.callbacks.append(lambda _: self.arrive(index, begun))
 
     def arrive(self, index: int, begun: Seconds) -> None:
         """End an op now, as its own timeout would."""
         self.under_way[index] = self.environment.now - begun
+        if self.pacing is not None:
+            self.pacing.end(index)
         is_last = self.complete is not None and not self.successors[index]
         timeout = simpy.Timeout(self.environment, 0.0, index)
         timeout.callbacks.append(self.finish_last if is_last else self.on_end)

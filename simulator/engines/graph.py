@@ -7,17 +7,44 @@ Both engines answer the same recursion. For op i with rank set R(i):
     end_i   = max(ready_i + busy_i, host_i + issued_i)
     the host of each rank in R(i) is then free its host time of i later: after host_i
     if it waits, else after it was free before; it does not wait for other ranks
+
+Where messages slow the kernels beside them (`Pace`), `busy_i` of kernels is stretched:
+they begin at max(ready_i, host_i), and progress at 1 / (1 + κ) of their rate while a
+message of another stream of their rank is under way, be it one or several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from simulator.errors import Infeasible
 from simulator.price import Price
 from simulator.workload import Body, Workload
-from topologies.units import Seconds
+from topologies.units import Ratio, Seconds
+
+
+class Pace(NamedTuple):
+    """How messages slow the kernels beside them.
+
+    A message is under way for the last `busy` seconds before its end. Kernels and
+    messages in a row on one stream are taken to be mixed evenly: such an op is slowed
+    by the kernels' share.
+
+    Limits: kernels do not slow messages; where a host is late, gaps between kernels
+    are taken to absorb what they lose. A folded op says less of either than its parts,
+    so that folding changes answers, by a fraction of a percent.
+
+    Fields:
+        slowdown: κ [1].
+        kernels: share of an op's device time that messages beside it slow [1].
+        is_message: whether the op slows kernels of its ranks.
+    """
+
+    slowdown: Ratio
+    kernels: list[Ratio]
+    is_message: list[bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +58,7 @@ class Graph:
         programs: ops of each rank in the order its host issues them.
         ranks: ranks of each op.
         host_waits: whether the host blocks on op i.
+        pace: how messages slow kernels; None if they do not.
     """
 
     busy: list[float]
@@ -41,6 +69,7 @@ class Graph:
     programs: list[list[int]]
     ranks: list[tuple[int, ...]]
     host_waits: list[bool]
+    pace: Pace | None = None
 
     def missing(self) -> list[int]:
         """Return what each op still waits for: ends before it, and its hosts [1]."""
@@ -56,19 +85,29 @@ class Times:
         ready: everything before it finished [s].
         end: finished [s].
         under_way: how long messages on shared links took, host apart, by op [s].
+        slowed: how much later ops ended for the messages beside them, by op [s].
     """
 
     ready: list[float]
     end: list[float]
     under_way: Mapping[int, Seconds] = field(default_factory=dict)
+    slowed: Mapping[int, Seconds] = field(default_factory=dict)
 
 
 class DeadlockError(Infeasible):
     """No op can start although some have not run; names of the first few."""
 
 
-def build_graph(workload: Workload, prices: dict[Body, Price]) -> Graph:
-    """Return the graph of `workload`, with stream order written out as edges."""
+def build_graph(
+    workload: Workload, prices: dict[Body, Price], slowdown: Ratio = 0.0
+) -> Graph:
+    """Return the graph of `workload`, with stream order written out as edges.
+
+    Args:
+        workload: the ops.
+        prices: of their bodies.
+        slowdown: κ, of kernels while a message of their rank is under way [1].
+    """
     numbers = {
         body: (float(price.busy), float(price.issued), float(price.host))
         for body, price in prices.items()
@@ -102,7 +141,38 @@ def build_graph(workload: Workload, prices: dict[Body, Price]) -> Graph:
         programs,
         [op.ranks for op in ops],
         [op.host_waits for op in ops],
+        make_pace(workload, [prices[op.body] for op in ops], slowdown),
     )
+
+
+def make_pace(
+    workload: Workload, prices: Sequence[Price], slowdown: Ratio
+) -> Pace | None:
+    """Return how messages of a workload slow its kernels, or None if they do not.
+
+    Args:
+        workload: the ops.
+        prices: of every op.
+        slowdown: κ [1].
+    """
+    if not slowdown:
+        return None
+    on_compute = [op.stream == "compute" for op in workload.ops]
+    kernels = [
+        _slowed_share(price) if is_compute else 0.0
+        for price, is_compute in zip(prices, on_compute, strict=True)
+    ]
+    return Pace(slowdown, kernels, [not is_compute for is_compute in on_compute])
+
+
+def _slowed_share(price: Price) -> Ratio:
+    """Return the share of a run's device time that messages beside it would slow.
+
+    Its kernels, but for those that a message of its own slows already.
+    """
+    if not price.busy:
+        return 0.0
+    return float((price.compute - price.hidden) / price.busy)
 
 
 def raise_deadlock(workload: Workload, end: list[float]) -> None:

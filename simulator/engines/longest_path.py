@@ -2,20 +2,74 @@
 
 Ops are visited as soon as everything before them is known, in no particular order of
 time. The answer is the same in any order, because nothing is shared.
+
+Where messages slow the kernels beside them, the path is a fixed point: kernels are
+stretched by the messages that they ran beside, which moves the messages, until nothing
+moves. It ends: if all is right that happens before an instant, the next round gets
+right what happens at it, because kernels up to there are stretched by what is known,
+and there are finitely many instants. A shift of kernels together with the messages
+beside them changes no stretch, so that a few rounds do.
 """
 
 from __future__ import annotations
 
-from simulator.engines.graph import Graph, Times
+from dataclasses import replace
+
+from simulator.engines.graph import Graph, Pace, Times
+from simulator.engines.stretch import stretched
+from topologies.units import Seconds
+
+_STILL = 1e-13
+"""Stretches that move less than this share of the step are rounding."""
 
 
 def longest_path(graph: Graph) -> Times:
     """Return ready and end times of every op; an op that cannot run ends at -1."""
+    walk = _walked(graph)
+    if graph.pace is not None:
+        return _slowed_path(graph, graph.pace, walk)
+    return Times(walk.ready, walk.end)
+
+
+def _walked(graph: Graph) -> _Walk:
+    """Return what is known when every op that can run has run."""
     walk = _Walk(graph)
     for rank in range(len(graph.programs)):
         walk.issue(rank)
     walk.visit_all()
-    return Times(walk.ready, walk.end)
+    return walk
+
+
+def _slowed_path(graph: Graph, pace: Pace, walk: _Walk) -> Times:
+    """Return the times at which kernels are as slow as the messages beside them say.
+
+    Args:
+        graph: with the device times of ops alone.
+        pace: how messages slow kernels.
+        walk: of that graph.
+    """
+    busy = graph.busy
+    while True:
+        begins = _larger(walk.ready, walk.host_start)
+        now = stretched(graph, pace, begins, walk.end)
+        moved = max(abs(one - other) for one, other in zip(busy, now, strict=True))
+        busy = now
+        if moved <= _STILL * max(walk.end):
+            break
+        issued = _larger(graph.issued, busy)  # which begins with its host
+        walk = _walked(replace(graph, busy=busy, issued=issued))
+    slowed: dict[int, Seconds] = {}
+    for index, share in enumerate(pace.kernels):
+        if share:
+            at_host = walk.host_start[index] + graph.issued[index]
+            alone = max(walk.ready[index] + graph.busy[index], at_host)
+            slowed[index] = walk.end[index] - alone
+    return Times(walk.ready, walk.end, slowed=slowed)
+
+
+def _larger(ones: list[float], others: list[float]) -> list[float]:
+    """Return the larger of each pair."""
+    return [max(pair) for pair in zip(ones, others, strict=True)]
 
 
 class _Walk:
@@ -82,4 +136,5 @@ class _Walk:
         for rank in ranks:
             host_free[rank] = host_begin + self.graph.host[index]
             self.place[rank] += 1
+        self.host_start[index] = host_begin
         return host_begin

@@ -1,9 +1,9 @@
 """Steps on a network that they share: messages contend with each other and others'.
 
 One clock and one fluid network carry the step that is asked about, other jobs that
-repeat theirs until it is over, and streams of a constant rate.
-
-Limits: kernels do not slow down while messages pass through their device.
+repeat theirs until it is over, and streams of a constant rate. Where a graph says so,
+messages slow the kernels of the ranks that they start from (`pacing.py`), not those of
+devices that they pass through.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def simulate_shared(
         scene.repeat(other)
     run = scene.run(tenant, scene.stop)
     environment.run(until=scene.over)
-    return Times(run.ready, run.end, run.under_way)
+    return run.times()
 
 
 class _Scene:

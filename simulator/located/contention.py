@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from simulator.engines.graph import Graph, Times, build_graph
+from simulator.engines.graph import Graph, Times
 from simulator.engines.shared import Sendable, Source, Tenant, simulate_shared
 from simulator.errors import Infeasible
-from simulator.job import Job, prepare
+from simulator.job import Job, job_graph, prepare
 from simulator.located.locate import Located, Place
 from simulator.network import FluidNetwork
 from simulator.network.background import pulses, stream
@@ -118,7 +118,7 @@ def _other(section: BackgroundSection, router: Router, per_node: int) -> Tenant:
     first = section.first_node * per_node
     other = prepare(Plan.load(section.plan), place=Place(router, first))
     assert other.located is not None
-    graph = build_graph(other.workload, other.prices)
+    graph = job_graph(other)
     return _tenant(other, other.located, graph)
 
 

@@ -6,6 +6,20 @@ fp16 or bf16 weights. Per parameter, in bytes, an optimizer step in that mode
     copies the gradient to fp32 (reads 2, writes 4), reads it for the norm (4), scales
     it (8), reads and writes master weight and states (8 each, plus 4 for the
     gradient), copies the weight back (reads 4, writes 2), clears the gradient (2).
+
+In fp8 weights, activations and messages are bf16. Both factors of a product with
+weights are cast at each use, with one scale found anew for each, in blocks; the head,
+attention and all else stay in bf16, at its rate. That is torchao's float8 training with
+dynamic tensorwise scaling (from memory). Of the fp8 rate, products are taken to reach
+the share that they reach of others.
+
+Fixed point (Gupta et al., arXiv:1502.02551) has one 16-bit word for everything, states
+of the optimizer included, and no master copy: stochastic rounding lets small updates
+pass on average. It takes one random number a result that is rounded, of every product
+and every update. They come from shift registers beside the multipliers, as in the
+authors' prototype (from memory), so they take no time here; on a device that computes
+them they would. How many bits of the word are after the point changes the numbers and
+not the time.
 """
 
 from __future__ import annotations
@@ -15,23 +29,42 @@ from topologies.units import Bytes
 NORM_BYTES: Bytes = 4
 """The gradient norm is agreed on as one fp32 number."""
 
-_ELEMENT: dict[str, int] = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1}
+_ELEMENT: dict[str, int] = {
+    "fp32": 4,
+    "tf32": 4,
+    "fp16": 2,
+    "bf16": 2,
+    "fp8": 2,
+    "fixed16": 2,
+}
 _STATES: dict[str, int] = {"adam": 2, "momentum": 1, "sgd": 0}
 
 
 def element_bytes(precision: str) -> int:
-    """Return the bytes of one number in a format [B]."""
+    """Return the bytes of one weight or activation, in memory and in messages [B]."""
     return _ELEMENT[precision]
+
+
+def operand_bytes(precision: str) -> Bytes | None:
+    """Return the bytes of a number cast for a product with weights, if it is [B]."""
+    return 1.0 if precision == "fp8" else None
+
+
+def wide_format(precision: str) -> str:
+    """Return the format of all that is not cast for products with weights."""
+    return "bf16" if precision == "fp8" else precision
 
 
 def is_mixed(precision: str) -> bool:
     """Return whether weights also exist as fp32 master copies."""
-    return _ELEMENT[precision] < 4
+    return _ELEMENT[precision] < 4 and precision != "fixed16"
 
 
 def optimizer_bytes(optimizer: str, precision: str) -> Bytes:
     """Return the optimizer state kept per parameter, master copy included [B]."""
-    return 4.0 * (_STATES[optimizer] + (1 if is_mixed(precision) else 0))
+    if not is_mixed(precision):
+        return float(_ELEMENT[precision] * _STATES[optimizer])
+    return 4.0 * (_STATES[optimizer] + 1)
 
 
 def optimizer_traffic(optimizer: str, precision: str, gradient: str) -> Bytes:
@@ -42,9 +75,10 @@ def optimizer_traffic(optimizer: str, precision: str, gradient: str) -> Bytes:
         precision: of compute.
         gradient: format in which gradients were summed; fp32 ones need no copy.
     """
-    update = 4 + 8 * (1 + _STATES[optimizer])
     if not is_mixed(precision):
-        return float(update + 4)
+        element = _ELEMENT[precision]
+        return float(element * (1 + 2 * (1 + _STATES[optimizer]) + 1))
+    update = 4 + 8 * (1 + _STATES[optimizer])
     cleared = _ELEMENT[gradient]
     copied = 0 if cleared == 4 else cleared + 4
     return float(copied + 4 + 8 + update + (4 + 2) + cleared)

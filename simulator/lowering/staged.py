@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
-from simulator.lowering.formats import element_bytes
-from simulator.lowering.passes import Passes, Ways, gather_received, layer_passes
+from simulator.lowering.formats import element_bytes, operand_bytes
+from simulator.lowering.passes import Passes, Recompute, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
 from simulator.lowering.schedules.actions import Kind
@@ -18,6 +18,8 @@ from simulator.lowering.stages import (
     expert_parameters,
     layer_parameters,
 )
+from simulator.lowering.tensor_split import gather_received
+from simulator.lowering.ways import Ways
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
 from simulator.workload import Body, HostTask, Item, Repeat
@@ -37,7 +39,7 @@ class LoweredStage:
         passes: items layer by layer, runs of equal layers once.
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
-        expert_gradient_bytes: those among them that not all replicas hold [B].
+        expert_parameters: those among them that not all replicas hold [1].
         portions: of the dense layers behind it whose neurons replicas divide, if any.
     """
 
@@ -49,7 +51,7 @@ class LoweredStage:
     passes: tuple[tuple[Passes, int], ...]
     parameters: Count
     gradient_bytes: Bytes
-    expert_gradient_bytes: Bytes
+    expert_parameters: Count
     portions: Portions | None = None
 
 
@@ -95,7 +97,7 @@ def lower_stages(
                 passes,
                 parameters + (portions.parameters if portions else 0),
                 gradient * parameters,
-                gradient * of_experts,
+                of_experts,
                 portions,
             )
         )
@@ -106,6 +108,11 @@ def copies_tied_table(plan: Plan) -> bool:
     """Return whether first and last stage are on ranks of their own."""
     placement = plan.parallelism.placement
     return set(placement[0]) != set(placement[-1])
+
+
+def sends_parts(plan: Plan) -> bool:
+    """Return whether a tensor rank sends its part of an activation, or the whole."""
+    return plan.training.framework == "megatron" or plan.parallelism.sequence
 
 
 def _bodies(
@@ -132,12 +139,16 @@ def _bodies(
     }
 
 
-def plan_passes(plan: Plan, layer: Layer, share: Share) -> Passes:
-    """Return a layer's items under the plan's recomputation and overlap."""
+def plan_passes(
+    plan: Plan, layer: Layer, share: Share, recompute: Recompute | None = None
+) -> Passes:
+    """Return a layer's items under the plan's recomputation, or another's."""
     mesh = plan.parallelism
     context = ContextWay(mesh.context_method, mesh.context_balanced)
-    ways = Ways(mesh.overlap_tensor, context)
-    return layer_passes(layer, share, recompute_of(mesh, layer), ways)
+    is_torch = plan.training.framework == "torch"
+    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch)
+    own = recompute or recompute_of(mesh, layer)
+    return layer_passes(layer, share, own, ways)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:
@@ -147,8 +158,8 @@ def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]
     arXiv:2104.04473, section 4.1), and the ranks gather the whole in their node.
     Under sequence parallelism, or where they divide places, they work on parts anyway.
     """
-    tensor = plan.parallelism.tensor
-    if not has_sender or tensor == 1 or plan.parallelism.sequence:
+    is_divided = plan.parallelism.tensor > 1 and not plan.parallelism.sequence
+    if not has_sender or not is_divided or not sends_parts(plan):
         return ()
     if model.smallest_grid is not None:
         return ()
@@ -165,6 +176,7 @@ def make_share(plan: Plan) -> Share:
         tensor=mesh.tensor,
         sequence=mesh.tensor if mesh.sequence else 1,
         element=element_bytes(plan.training.precision),
+        operand=operand_bytes(plan.training.precision),
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,

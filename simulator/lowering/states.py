@@ -9,7 +9,7 @@ Source: Rajbhandari et al., arXiv:1910.02054, section 3.1 and figure 1 (bytes by
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from simulator.lowering.formats import (
     element_bytes,
@@ -18,11 +18,14 @@ from simulator.lowering.formats import (
 )
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
-from topologies.units import Bytes
+from topologies.units import Bytes, Count
+
+if TYPE_CHECKING:
+    from simulator.lowering.staged import LoweredStage
 
 
 class States(NamedTuple):
-    """Bytes that one device keeps for each parameter of its stages [B each]."""
+    """Bytes that one device keeps, for each parameter or for all [B each]."""
 
     weights: Bytes
     gradients: Bytes
@@ -37,12 +40,16 @@ def kept_precision(plan: Plan) -> str:
     return training.parameter_precision or usual
 
 
-def states_of(plan: Plan) -> States:
+def states_of(plan: Plan, *, of_experts: bool = False) -> States:
     """Return what a device keeps for each parameter, after division.
 
     With 16-bit parameters and gradients and Adam, 2 + 2 + 12 bytes, of which ZeRO
     divides the last by s, the last two, or all. A part of a gradient is kept no
     narrower than its parameter.
+
+    Args:
+        plan: of the step.
+        of_experts: for those parameters of experts that not all replicas hold.
     """
     training, rule = plan.training, sharding_of(plan)
     kept = kept_precision(plan)
@@ -53,11 +60,32 @@ def states_of(plan: Plan) -> States:
     optimizer = optimizer_bytes(training.optimizer, kept)
     if rule is None:
         return States(weights, gradients, optimizer)
-    optimizer /= rule.shards
-    whole = weights if rule.stage < 3 else weights / rule.shards
+    shards = rule.expert_shards if of_experts else rule.shards
+    optimizer /= shards
+    whole = weights if rule.stage < 3 else weights / shards
     if rule.keeps_whole_gradients:
         return States(whole, gradients, optimizer)
-    return States(whole, max(weights, gradients) / rule.shards, optimizer)
+    return States(whole, max(weights, gradients) / shards, optimizer)
+
+
+def held_states(plan: Plan, stages: tuple[LoweredStage, ...]) -> States:
+    """Return what a device keeps for all parameters of some stages [B each]."""
+    experts = sum(low.expert_parameters for low in stages)
+    dense = sum(low.parameters for low in stages) - experts
+    of_each = zip(states_of(plan), states_of(plan, of_experts=True), strict=True)
+    return States(*(one * dense + other * experts for one, other in of_each))
+
+
+def updated_parameters(plan: Plan, stages: tuple[LoweredStage, ...]) -> Count:
+    """Return the parameters of some stages that one device's optimizer updates [1]."""
+    experts = sum(low.expert_parameters for low in stages)
+    dense = sum(low.parameters for low in stages) - experts
+    rule = sharding_of(plan)
+    return (
+        dense + experts
+        if rule is None
+        else dense / rule.shards + experts / rule.expert_shards
+    )
 
 
 def plan_traffic(plan: Plan) -> Bytes:

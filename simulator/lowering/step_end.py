@@ -9,10 +9,11 @@ from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import NORM_BYTES, element_bytes
 from simulator.lowering.pipeline import Step, last_gradients
+from simulator.lowering.served import is_served, pulled, pushed
 from simulator.lowering.sharding.rule import gradient_shards, state_shards
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
-from simulator.lowering.states import plan_traffic
+from simulator.lowering.states import plan_traffic, updated_parameters
 from simulator.plan import Plan
 from simulator.workload import Body, HostTask, Item, Measured, Message
 
@@ -32,7 +33,7 @@ def emit_gradient_sync(
     parallelism = plan.parallelism
     mine = stages_of(step.stages, rank)
     items: list[Item] = []
-    if parallelism.sequence:
+    if parallelism.sequence and plan.training.framework == "megatron":
         replicated = sum(
             replicated_parameters(layer) for low in mine for layer in low.stage.layers
         )
@@ -40,9 +41,13 @@ def emit_gradient_sync(
         size /= gradient_shards(plan)
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
     is_late = not plan.synchronization.overlap and not parallelism.zero
-    if parallelism.replicas > 1 and is_late:
+    if is_served(plan) and is_late:
         total = sum(low.gradient_bytes for low in mine)
-        of_experts = sum(low.expert_gradient_bytes for low in mine)
+        items += [pushed(total), pulled(total)]
+    elif parallelism.replicas > 1 and is_late:
+        total = sum(low.gradient_bytes for low in mine)
+        gradient = element_bytes(plan.training.gradient_precision)
+        of_experts = gradient * sum(low.expert_parameters for low in mine)
         has_copies = parallelism.replicas > parallelism.expert
         items += gradient_sums(total, of_experts, has_copies=has_copies)
     body = Body(f"gradients of rank {rank}", "message", tuple(items))
@@ -137,15 +142,16 @@ def emit_optimizer(
     """
     mine = stages_of(stages, rank)
     changed = (low.portions for low in mine if low.portions)
-    parameters = sum(low.parameters for low in mine) - sum(
+    parameters = updated_parameters(plan, mine) - sum(
         portions.parameters for portions in changed if portions.is_updating
     )
-    parameters /= state_shards(plan)
     traffic = plan_traffic(plan)
     items: tuple[Item, ...] = (
         HostTask("step", "step"),
         memory_work("optimizer", traffic * parameters),
     )
+    if is_served(plan):
+        items = (HostTask("step", "step"),)  # servers update
     if plan.stage_times is not None and plan.stage_times.optimizer is not None:
         items = (Measured("optimizer", plan.stage_times.optimizer),)
     body = Body(f"optimizer of rank {rank}", "step", items)

@@ -20,12 +20,15 @@ from simulator.plans.records import (
     DERIVED,
     BatchSection,
     ClusterSection,
+    DeviceStepSection,
     ModelSection,
     ParallelismSection,
     Section,
+    StageTimesSection,
     SynchronizationSection,
     TrainingSection,
 )
+from simulator.plans.server_checks import server_faults
 from simulator.plans.sharding_checks import kept_faults, sharding_faults
 from simulator.plans.splits import (
     batch_faults,
@@ -59,6 +62,8 @@ class Sections(NamedTuple):
     parallelism: ParallelismSection | None = None
     training: TrainingSection | None = None
     synchronization: SynchronizationSection | None = None
+    stage_times: StageTimesSection | None = None
+    device_step: DeviceStepSection | None = None
     cluster: ClusterSection | None = None
 
 
@@ -85,6 +90,9 @@ def _faults(sections: Sections) -> Iterator[Fault]:
         yield from kept_faults(sections.training)
     if sections.cluster and sections.training:
         yield from _precision_faults(sections.training, sections.cluster)
+    if sections.training:
+        yield from _fixed_point_faults(sections.training)
+    yield from _server_and_time_faults(sections)
     if sections.parallelism:
         yield from _mesh_faults(sections.parallelism, sections)
         if model:
@@ -104,6 +112,20 @@ def _layer_faults(
     cluster = sections.cluster
     data = data_degree(parallelism, cluster) if cluster else None
     yield from layer_faults(parallelism, model, sections.batch, data)
+
+
+def _server_and_time_faults(sections: Sections) -> Iterator[Fault]:
+    if sections.synchronization:
+        yield from server_faults(
+            sections.synchronization,
+            sections.parallelism,
+            sections.cluster,
+            sections.stage_times,
+        )
+    if sections.stage_times and sections.device_step:
+        problem = "there is [stage_times] too, and both say how long passes take"
+        remedy, others = "keep one of the two", ("stage_times",)
+        yield Fault("device_step", problem, remedy, involves=others)
 
 
 def _mesh_faults(
@@ -240,6 +262,21 @@ def _name_fault(key: str, kind: str, name: str) -> Iterator[Fault]:
         yield Fault(key, f"unknown {kind} {shown(name)}", remedy)
 
 
+def _fixed_point_faults(training: TrainingSection) -> Iterator[Fault]:
+    """Yield what only goes with fixed point, and what does not go with it."""
+    is_fixed = training.precision == "fixed16"
+    involves = ("training.precision",)
+    if training.fraction is not None and not is_fixed:
+        problem = f"{training.precision} numbers have no fixed point"
+        remedy = 'write precision = "fixed16", or leave fraction out'
+        yield Fault("training.fraction", problem, remedy, involves=involves)
+    if is_fixed != (training.gradient_precision == "fixed16"):
+        problem = f"gradients in {training.gradient_precision} do not go with"
+        problem += f" {training.precision}: fixed-point training has one format"
+        remedy = "leave gradient_precision out"
+        yield Fault("training.gradient_precision", problem, remedy, involves=involves)
+
+
 def _precision_faults(
     training: TrainingSection, cluster: ClusterSection
 ) -> Iterator[Fault]:
@@ -251,7 +288,8 @@ def _precision_faults(
         return
     is_default = "precision" not in training.model_fields_set
     what = f"{training.precision}{' (the default)' if is_default else ''}"
-    built = [name for name in ("fp32", "tf32", "fp16", "bf16") if name in peak]
+    formats = ("fp32", "tf32", "fp16", "bf16", "fp8", "fixed16")
+    built = [name for name in formats if name in peak]
     yield Fault(
         "training.precision",
         f"{cluster.device} does not offer {what}",

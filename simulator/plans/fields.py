@@ -16,8 +16,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from topologies.units import UnitError, exact_quantity, parse_quantity
 
-Precision = Literal["fp16", "bf16", "fp32", "tf32"]
-GradientPrecision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp16", "bf16", "fp32", "tf32", "fp8", "fixed16"]
+GradientPrecision = Literal["fp32", "fp16", "bf16", "fixed16"]
 ConvolutionAlgorithm = Literal[
     "auto", "direct", "gemm", "implicit-gemm", "winograd", "fft"
 ]
@@ -35,12 +35,15 @@ Schedule = Literal[
 Balance = Literal["layers", "time"]
 ContextMethod = Literal["ring", "all-gather"]
 Recompute = Literal["none", "selective", "full"]
+Framework = Literal["megatron", "torch"]
 LayerSplit = Literal["samples", "neurons"]
 DenseScheme = Literal["all-at-once", "in-turn", "in-slices"]
 DenseUpdates = Literal["once", "each-portion"]
 Attention = Literal["materialized", "flash"]
 Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]
-Scheme = Literal["all-reduce"]
+Scheme = Literal["all-reduce", "parameter-server"]
+SumPlace = Literal["host", "device"]
+Pull = Literal["after-push", "before-use", "before-forward"]
 Algorithm = Literal[
     "auto",
     "ring",
@@ -66,12 +69,12 @@ MAX_DIMENSION = 1_073_741_824  # 2 ** 30, of anything that a layer or batch coun
 # Names from the literature: the answer is "not built yet" instead of "unknown".
 PLANNED: dict[str, tuple[str, ...]] = {
     "synchronization.scheme": (
-        *("parameter-server", "downpour", "sandblaster", "hogwild", "easgd"),
+        *("downpour", "sandblaster", "hogwild", "easgd"),
         *("elastic-averaging", "project-adam", "local-sgd", "gossip"),
         *("zero-1", "zero-2", "zero-3", "fsdp"),
     ),
     "parallelism.schedule": ("zero-bubble", "chimera", "hanayo", "seq1f1b"),
-    "training.precision": ("fp8",),
+    "training.precision": ("fp4", "mxfp8", "int8"),
 }
 
 _EXAMPLES = {"s": "5 us", "B": "25 MB", "B/s": "200 Gbit/s", "1": "0.4"}

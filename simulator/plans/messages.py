@@ -28,6 +28,7 @@ _EXAMPLES = {
     "stage_times.backward_input": 'backward_input = "18.1 ms"',
     "stage_times.backward_weight": 'backward_weight = "9.3 ms"',
     "stage_times.transfer": 'transfer = "0.6 ms"',
+    "device_step.time": 'time = "285.7 ms"',
     "model": '[model] with name = "gpt3-175b"',
     "batch": "[batch] with global = 1536 and micro = 2",
     "cluster": '[cluster] with device = "a100-sxm4-80gb", nodes and devices_per_node',

@@ -52,7 +52,7 @@ COLLECTIVE = Kind(
     ("collective", "cluster"),
     (
         *("model", "batch", "parallelism", "training", "synchronization"),
-        *("stage_times", "expect"),
+        *("stage_times", "device_step", "expect"),
     ),
     "a plan of one collective takes none; take it out, or [collective]",
     "here a plan of one collective is needed, not of training",

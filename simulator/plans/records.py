@@ -7,12 +7,13 @@ Attribute names are TOML keys, except `BatchSection.global_`, whose key is `glob
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.mesh import Degrees
+from simulator.plans.device_step import DeviceStepSection
 from simulator.plans.fields import (
     MAX_CAPACITY,
     MAX_DIMENSION,
@@ -26,14 +27,17 @@ from simulator.plans.fields import (
     DenseScheme,
     DenseUpdates,
     Family,
+    Framework,
     GradientPrecision,
     LayerSplit,
     Optimizer,
     Precision,
+    Pull,
     Quantity,
     Recompute,
     Schedule,
     Scheme,
+    SumPlace,
     Threshold,
 )
 from simulator.plans.network_fields import Order, RingOrder
@@ -55,6 +59,7 @@ __all__ = [
     "BackgroundSection",
     "BatchSection",
     "ClusterSection",
+    "DeviceStepSection",
     "ExpectSection",
     "LayerSection",
     "ModelSection",
@@ -294,6 +299,12 @@ class ParallelismSection(Section):
         description="Whether tensor collectives of the backward pass run beside the"
         " gradient products that do not need them (Megatron-LM since 2022).",
     )
+    async_tensor: bool = Field(
+        default=False,
+        description="Asynchronous tensor parallelism: products run chunk by chunk"
+        " beside the collectives of the sequence that they need or feed; includes"
+        " overlap_tensor.",
+    )
     context_method: ContextMethod = Field(
         default="ring",
         description="How attention meets the keys and values of other devices of a"
@@ -347,6 +358,16 @@ class ParallelismSection(Section):
         default="none",
         description="Activations dropped in forward and computed again in backward.",
     )
+    recompute_early: bool = Field(
+        default=False,
+        description="Whether a stage computes a micro-batch's activations again while"
+        " it waits for the gradient of its output (GPipe); needs recompute full.",
+    )
+    recompute_all: bool = Field(
+        default=True,
+        description="Whether every micro-batch is computed again; otherwise the first"
+        " to go back is not dropped (torchgpipe's except_last). Needs recompute full.",
+    )
     layers: Annotated[tuple[LayerSection, ...], Field(strict=False)] = Field(
         default=(),
         max_length=_MAX_RULES,
@@ -389,19 +410,27 @@ class ParallelismSection(Section):
 
 def _gradient_precision(training: dict[str, Any]) -> GradientPrecision:
     precision: Precision = training["precision"]
-    return "fp32" if precision == "tf32" else precision
+    others: dict[Precision, GradientPrecision] = {"tf32": "fp32", "fp8": "bf16"}
+    return others.get(precision, cast("GradientPrecision", precision))
 
 
 class TrainingSection(Section):
     """Number formats and the optimizer."""
 
     precision: Precision = Field(
-        default="bf16", description="Number format of compute, which sets the peak."
+        default="bf16",
+        description="Number format of compute, which sets the peak; fp8 is that of"
+        " products with weights, with all else in bf16; fixed16 is rounded at random.",
+    )
+    fraction: Annotated[int, Field(ge=0, le=15)] | None = Field(
+        default=None,
+        description="Bits of a fixed-point number after the point; they change what is"
+        " computed, and not the time.",
     )
     gradient_precision: GradientPrecision = Field(
         default_factory=_gradient_precision,
         description="Number format in which gradients are summed; left out, that of"
-        " compute (fp32 for tf32).",
+        " compute (fp32 for tf32, bf16 for fp8).",
     )
     parameter_precision: GradientPrecision | None = Field(
         default=None,
@@ -411,6 +440,11 @@ class TrainingSection(Section):
     )
     optimizer: Optimizer = Field(
         default="adam", description="Sets the optimizer state in memory."
+    )
+    framework: Framework = Field(
+        default="megatron",
+        description="Whose rules say what is sent: Megatron-LM's, or torch's own, which"
+        " `simulate run` executes.",
     )
     convolution: ConvolutionAlgorithm = Field(
         default="auto",
@@ -430,7 +464,29 @@ class SynchronizationSection(Section):
     """How replicas agree on the weights."""
 
     scheme: Scheme = Field(
-        default="all-reduce", description="Synchronous data parallelism."
+        default="all-reduce",
+        description="Synchronous data parallelism: gradients summed among replicas, or"
+        " pushed to parameter servers, which wait for all.",
+    )
+    servers: Degree | None = Field(
+        default=None,
+        description="Parameter servers, each on a node of its own; left out, one on"
+        " every node.",
+    )
+    sum_on: SumPlace = Field(
+        default="host",
+        description="Where a node adds its devices' gradients before it pushes them:"
+        " on its host, or on its devices, each variable on the one that has least.",
+    )
+    whole_variables: bool = Field(
+        default=False,
+        description="Whether each variable is on one server, the least loaded; else"
+        " all are divided evenly over them.",
+    )
+    pull: Pull = Field(
+        default="after-push",
+        description="When parameters come back from servers: as soon as they are new,"
+        " before the next forward uses them, layer by layer, or all before it begins.",
     )
     algorithm: Algorithm = Field(
         default="ring", description="How the all-reduce becomes messages."
@@ -441,7 +497,7 @@ class SynchronizationSection(Section):
     )
     bucket: Annotated[float, Quantity("B")] = Field(
         default=25e6,
-        description="Gradients fused into one all-reduce.",
+        description="Gradients fused into one all-reduce or push.",
         json_schema_extra={"default": "25 MB"},
     )
     ring_order: Annotated[RingOrder, Order()] = Field(
@@ -519,6 +575,7 @@ SECTIONS: dict[str, type[Section]] = {
     "training": TrainingSection,
     "synchronization": SynchronizationSection,
     "stage_times": StageTimesSection,
+    "device_step": DeviceStepSection,
     "cluster": ClusterSection,
     "cluster.node": NodeSection,
     "cluster.network": NetworkSection,

@@ -9,7 +9,7 @@ from simulator.plans.records import ParallelismSection, TrainingSection
 
 
 def sharding_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
-    """Yield keys that say nothing under the plan's stage of ZeRO."""
+    """Yield keys that say nothing under the plan's stage of ZeRO, or not together."""
     zero = parallelism.zero
     if not parallelism.reshard and zero < 3:
         problem = f"false, but under zero = {zero} parameters are not divided"
@@ -20,11 +20,12 @@ def sharding_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
     if parallelism.reduce_each and zero < 2:
         problem = f"true, but under zero = {zero} whole gradients are kept"
         yield _needs("reduce_each", problem, "write zero = 2 or 3, or leave it out")
-    if zero and parallelism.expert > 1:
-        problem = f"{zero}, with experts over {parallelism.expert} devices, whose"
-        problem += " states are not divided yet"
+    if zero and parallelism.expert > 1 and "shard" in parallelism.model_fields_set:
+        problem = f"{parallelism.shard} devices divide states, and"
+        problem += f" {parallelism.expert} experts; hybrid groups of experts are none"
         involves = ("parallelism.expert",)
-        yield Fault("parallelism.zero", problem, "write zero = 0", involves=involves)
+        remedy = "leave shard out: all replicas then divide them"
+        yield Fault("parallelism.shard", problem, remedy, involves=involves)
 
 
 def kept_faults(training: TrainingSection) -> Iterator[Fault]:

@@ -118,6 +118,11 @@ def schedule_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
         problem = "sequence parallelism divides over the tensor ranks, and tensor = 1"
         remedy = "raise tensor, or leave sequence out"
         yield Fault("parallelism.sequence", problem, remedy)
+    if parallelism.async_tensor and not parallelism.sequence:
+        problem = "asynchronous tensor parallelism works on chunks of the sequence"
+        involves = ("parallelism.sequence",)
+        remedy = "add sequence = true, or leave async_tensor out"
+        yield Fault("parallelism.async_tensor", problem, remedy, involves=involves)
 
 
 def batch_faults(
@@ -227,6 +232,12 @@ def _given_stage_faults(
 
 def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
     """Yield whether there is anything that recomputation can drop."""
+    mesh = parallelism
+    for name, usual in (("recompute_early", False), ("recompute_all", True)):
+        if getattr(mesh, name) != usual and mesh.recompute != "full":
+            problem = f"is of full recomputation, and recompute is {mesh.recompute}"
+            key, remedy = f"parallelism.{name}", 'write recompute = "full"'
+            yield Fault(key, problem, remedy, involves=("parallelism.recompute",))
     if parallelism.recompute == "selective" and not has_attention(model):
         problem = (
             f"selective recomputation drops attention scores, {model.name} stores none"

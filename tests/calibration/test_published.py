@@ -4,7 +4,8 @@ The bounds are a tenth or more above what was reached when they were set, and ma
 tightened by anyone. They are on rows that no constant was fitted on; that is not
 blind, because the model's form was chosen by people who saw these errors. SC21 and
 Korthikanti cannot both be met: the same two models on the same machine are 8 to 10 %
-apart between them.
+apart between them. The bound of GPipe, whose tables no pipeline explains, is only there
+to notice a change.
 """
 
 from pathlib import Path
@@ -27,6 +28,11 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "nccl-allreduce-a100": (22, 0.07, 0.04),
     "nccl-tests": (64, 0.075, 0.035),
     "tc-shaped-sync": (38, 0.09, 0.025),
+    "tensorflow-2017": (95, 0.045, 0.035),
+    "mxnet-p2": (15, 0.02, 0.01),
+    "theano-mpi": (13, 0.03, 0.015),
+    "torchgpipe-amoebanet": (7, 0.075, 0.07),
+    "gpipe": (20, 0.17, 0.03),
 }
 COLLECTIVES = {  # messages of 1 MB and more, outside the fit: median and p90 of |error|
     "deepbench-allreduce": (0.035, 0.105),

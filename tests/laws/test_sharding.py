@@ -11,7 +11,7 @@ from simulator.api import run
 from simulator.job import prepare
 from simulator.metrics import breakdown
 from simulator.plan import Plan
-from tests.laws.small_plans import REMATERIALIZE, plan
+from tests.laws.small_plans import REMATERIALIZE, plan, slowed_profile
 from tests.laws.test_folding import assert_folding_changes_nothing
 from tests.oracles.reference import simulate
 
@@ -142,7 +142,7 @@ def test_where_compute_is_long_only_the_ends_of_the_passes_are_exposed():
     small = plan(
         data=8, layers=6, microbatches=1, micro=8, hidden=2048, length=512, overlap=True
     ).replace({"parallelism.zero": 3})
-    job = prepare(small)
+    job = prepare(small, profile=slowed_profile(small))
     named = {op.body.name: job.prices[op.body] for op in job.workload.ops}
     passes = [op for op in job.workload.ops if op.stream == "compute"]
     first, head, last = (job.prices[passes[place].body] for place in (0, 8, 15))

@@ -27,6 +27,7 @@ ARITHMETIC = {
     "expert-parallel-without-experts",
     "experts-against-devices",
     "family-without-dimensions",
+    "fixed-point-in-part",
     "heads-against-hidden",
     "interleaved-faults",
     "kv-heads-against-heads",
@@ -47,6 +48,7 @@ ARITHMETIC = {
     "sequence-without-tensor",
     "sharding-formats",
     "sharding-keys",
+    "sharding-of-experts",
     "tensor-against-heads",
     "tensor-against-key-value-heads",
     "tensor-of-few-places",
@@ -61,6 +63,7 @@ ARITHMETIC = {
     "model-file-without-length",
     "top-k-above-experts",
     # of the network
+    "async-tensor-without-sequence",
     "background-faults",
     "background-of-a-faulty-plan",
     "background-on-a-switch",

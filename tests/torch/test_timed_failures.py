@@ -159,3 +159,37 @@ def test_nothing_is_left_if_the_parent_is_killed(tmp_path, monkeypatch, blow):
         time.sleep(0.02)
     assert not marked(mark)
     assert not own & spaces()
+
+
+def test_the_program_ends_with_exit_code_1_if_a_rank_is_killed(tmp_path):
+    how = ["--network", "emulated", "--compute", "timed"]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "simulator", "run", str(written(tmp_path)), *how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + DEADLINE
+    while len(ranks_of(program.pid)) < 3 and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(BEGUN)
+    os.kill(min(ranks_of(program.pid)), signal.SIGKILL)
+    _, said = program.communicate(timeout=2 * DEADLINE)
+    assert program.returncode == 1
+    assert "was killed by SIGKILL" in said
+    assert "Traceback" not in said
+
+
+def ranks_of(process):
+    """Processes under a program that are inside a namespace of their own."""
+    here = Path("/proc/self/ns/pid").readlink()
+    found = set()
+    for child in children(process):
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_bytes()
+            is_inside = Path(f"/proc/{child}/ns/pid").readlink() != here
+        except OSError:
+            continue
+        if is_inside and b"nursery" in words:
+            found.add(child)
+    return found

@@ -1,7 +1,11 @@
-"""Run a plan, or measure: a cable, random plans, orders of rings.
+"""Measure a cable, plans drawn at random and predicted before, and orders of rings.
 
-python -m calibration.torch_engine.timed links
-python -m calibration.torch_engine.timed study --seed 1 --plans 40
+    python -m calibration.torch_engine.timed links
+    python -m calibration.torch_engine.timed study --seed 1 --plans 40
+    python -m calibration.torch_engine.timed orders
+
+The first needs `python -m calibration.fit_links gloo-emulated` after it; `all` does
+everything in this order.
 """
 
 from __future__ import annotations
@@ -11,19 +15,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from calibration import fit_links
 from calibration.torch_engine.timed import orders, results, study, two_hosts
-from calibration.torch_engine.timed.running import run_timed
-from simulator.api import run
 from simulator.errors import RehearsalError
-from simulator.job import prepare
-from simulator.metrics import ledger
-from simulator.plan import Plan
 
 _STUDY = "emulated-plans"
+_PROFILE = "gloo-emulated"
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do one of the two and return the exit code."""
+    """Do what is asked and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m calibration.torch_engine.timed")
     verbs = parser.add_subparsers(dest="verb", required=True)
     links = verbs.add_parser("links", help="measure a cable between two hosts")
@@ -36,9 +37,10 @@ def main(words: Sequence[str] | None = None) -> int:
     random.add_argument("--write", type=Path, default=None, help="file of all rows")
     order = verbs.add_parser("orders", help="run rings in right and wrong orders")
     order.add_argument("--repeats", type=int, default=5, help="steps that count")
-    one = verbs.add_parser("run", help="predict one plan, then run it")
-    one.add_argument("plan", type=Path, help="a file")
-    one.add_argument("--repeats", type=int, default=3, help="steps that count")
+    every = verbs.add_parser("all", help="links, their fit, the study and the orders")
+    every.add_argument("--seed", type=int, default=1)
+    every.add_argument("--plans", type=int, default=40)
+    every.set_defaults(repeats=9, write=None, predict=False)
     given = parser.parse_args(words)
     try:
         _VERBS[given.verb](given)
@@ -109,17 +111,16 @@ def _print(line: str) -> None:
     sys.stdout.flush()
 
 
-def _run(given: argparse.Namespace) -> None:
-    job = prepare(Plan.load(given.plan), is_folded=False)
-    _print(f"predicted {run(job, 'event').step_time:.3f} s")
-    found = run_timed(job, repeats=given.repeats)
-    steps = ", ".join(f"{time:.3f}" for time in found.step_times)
-    _print(f"measured  {found.step_time:.3f} s, median of {steps}")
-    is_equal = found.ledger == ledger(job.workload, job.plan.parallelism.degrees)
-    _print(f"ledger    {'equal' if is_equal else 'different'}")
+def _all(given: argparse.Namespace) -> None:
+    _links(given)
+    fit_links.main([_PROFILE])
+    given.repeats = 3
+    _study(given)
+    given.repeats = 5
+    _orders(given)
 
 
-_VERBS = {"run": _run, "links": _links, "study": _study, "orders": _orders}
+_VERBS = {"all": _all, "links": _links, "study": _study, "orders": _orders}
 
 if __name__ == "__main__":
     sys.exit(main())

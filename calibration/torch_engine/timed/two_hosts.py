@@ -36,7 +36,8 @@ from topologies.units import BytesPerSecond, Count, Seconds, parse_quantity
 ROWS = Path(__file__).parents[2] / "measured" / "gloo-two-hosts.csv"
 _RATES = ("50 Mbit/s", "100 Mbit/s", "200 Mbit/s", "500 Mbit/s")
 _COLLECTIVES = (("broadcast", "binomial"), ("all-reduce", "ring"))
-_SIZES = ("4 kB", "64 kB", "500 kB", "2 MB", "8 MB")
+# Below these the time of a message is that of the scheduler.
+_SIZES = ("64 kB", "250 kB", "500 kB", "2 MB", "8 MB")
 _LONGEST: Seconds = 0.8  # of one message
 _ELEMENT = 4  # bytes of a number
 

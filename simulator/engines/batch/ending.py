@@ -41,7 +41,11 @@ def ending_time(context: Context) -> Seconds:
 
 
 def _exposed_time(context: Context, size: Bytes) -> Seconds:
-    """Return what bucketed gradient sums add after the last backward."""
+    """Return what bucketed gradient sums add to the last backward.
+
+    All but the last are beside it, which they slow: max(m, c + m · κ / (1 + κ)) with m
+    those sums and c the backward (`Price.beside`), and then the last.
+    """
     splits, layers = context.splits, context.layers
     blocks = context.model.num_blocks / splits.pipeline
     block_size = context.gradient_element * layers.parameters[1]
@@ -49,5 +53,7 @@ def _exposed_time(context: Context, size: Bytes) -> Seconds:
     num_buckets = ceil(blocks / per_bucket) + 1
     one = context.all_reduce_time("data", size / num_buckets)
     backward = layers.block[1].issued * maximum(blocks - per_bucket, 0)
-    exposed = maximum(one, num_buckets * one - backward)
+    slowdown = context.pricer.profile.overlap_slowdown
+    lost = (num_buckets - 1) * one * (slowdown / (1.0 + slowdown))
+    exposed = maximum(one + lost, num_buckets * one - backward)
     return where(splits.data > 1, exposed, 0.0)

@@ -111,12 +111,14 @@ class ShardedPasses:
             if visit.action != action:
                 end = place
                 break
-            if visit.part is None or not visit.is_gathered or self.rule.shards == 1:
+            if visit.part is None or not visit.is_gathered:
+                continue
+            unit = visit.part.unit
+            body = _gather_body(emitter, self.rule, unit)
+            if not body.items:
                 continue
             bound = place - self.rule.prefetch - 1
             after = (*self.sent, *([self._key(bound)] if bound >= 0 else []))
-            unit = visit.part.unit
-            body = _gather_body(emitter, self.rule, unit)
             key = ("gather", self.rank, place)
             name = f"gather {visit.action} {unit.name}"
             emitter.emit(key, Draft(name, (self.rank,), "gather", body, after))
@@ -157,21 +159,19 @@ class ShardedPasses:
         kind, part = visit.action.kind, visit.part
         if part is None:
             return low.bodies[kind]
+        unit = part.unit
         layers = _layer_items(low, part, kind)
         opening = _opening(low, part, kind)
         if self.step.plan.stage_times is not None:
             layers, opening = (low.bodies[kind].items,), ()
-        is_copied = visit.is_gathered and self.rule.stage == 3 and self.rule.shards > 1
-        copied = part.unit.parameters if is_copied else 0.0
-        key = ("visit", kind, copied, opening, *map(id, layers))
+        copied: tuple[Item, ...] = ()
+        if visit.is_gathered and self.rule.stage == 3 and gathering(self.rule, unit):
+            copied = (copying_out(self.rule, unit),)
+        key = ("visit", kind, opening, copied, *map(id, layers))
         if key not in emitter.bodies:
-            items: list[Item] = [*opening]
-            if copied:
-                items.append(copying_out(self.rule, part.unit))
-            items += (Repeat(each, 1) for each in layers)
+            items = (*opening, *copied, *(Repeat(each, 1) for each in layers))
             phase = low.bodies[kind].phase
-            name = f"{phase} of {part.unit.name}"
-            emitter.bodies[key] = Body(name, phase, tuple(items))
+            emitter.bodies[key] = Body(f"{phase} of {unit.name}", phase, items)
         return emitter.bodies[key]
 
     def _reduce(self, emitter: Emitter, visit: Visit) -> None:
@@ -180,9 +180,9 @@ class ShardedPasses:
             return
         unit, after = visit.part.unit, (self._key(self.place),)
         first: Hashable = None
-        for stream, message in reductions(self.rule, unit):
-            name = f"{message.pattern} {unit.name}"
-            body = emitter.body((stream, unit), name, "message", message)
+        for stream, messages in reductions(self.rule, unit):
+            name = f"{messages[0].pattern} {unit.name}"
+            body = emitter.body((stream, unit), name, "message", *messages)
             behind = (*after, *self.sent) if stream == "reduce" else after
             key = (stream, self.rank, self.place)
             emitter.emit(key, Draft(name, (self.rank,), stream, body, behind))
@@ -199,17 +199,19 @@ def emit_new_parameters(
     emitter: Emitter, rule: Sharding, stages: tuple[LoweredStage, ...], rank: int
 ) -> None:
     """Emit the gathering of what a rank's optimizer has updated, under ZeRO-1 and 2."""
-    if rule.stage == 3 or rule.gathers_in_forward or rule.shards == 1:
+    mine = stages_of(stages, rank)
+    parameters = sum(low.parameters for low in mine)
+    experts = sum(low.expert_parameters for low in mine)
+    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters, experts))
+    if rule.stage == 3 or rule.gathers_in_forward or not body.items:
         return
-    parameters = sum(low.parameters for low in stages_of(stages, rank))
-    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters))
     draft = Draft(body.name, (rank,), "gather", body, (("optimizer", rank),))
     emitter.emit(("parameters", rank), draft)
 
 
 def _gather_body(emitter: Emitter, rule: Sharding, unit: Unit) -> Body:
-    message = gathering(rule, unit)
-    return emitter.body(("gather", unit), f"gather {unit.name}", "message", message)
+    messages = gathering(rule, unit)
+    return emitter.body(("gather", unit), f"gather {unit.name}", "message", *messages)
 
 
 def _layer_items(

@@ -35,6 +35,8 @@ class Sharding:
         stage: 1, 2 or 3 of ZeRO.
         shards: ranks that divide the states, s [1].
         copies: ranks that hold the same part of them [1].
+        expert_shards: ranks that divide those of experts which not all replicas
+            hold [1].
         element: bytes of a parameter as gathered [B].
         gradient: bytes of a gradient as reduced [B].
         prefetch: units gathered ahead of the one that computes [1].
@@ -49,6 +51,7 @@ class Sharding:
     stage: int
     shards: int
     copies: int
+    expert_shards: int
     element: Bytes
     gradient: Bytes
     prefetch: int
@@ -75,6 +78,7 @@ def sharding_of(plan: Plan) -> Sharding | None:
         stage=mesh.zero,
         shards=mesh.shard,
         copies=mesh.replicas // mesh.shard,
+        expert_shards=mesh.replicas // mesh.expert,
         element=element_bytes(training.precision),
         gradient=element_bytes(training.gradient_precision),
         prefetch=mesh.prefetch,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from models.model import Layer
 from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.staged import LoweredStage, copies_tied_table
-from simulator.lowering.stages import layer_parameters
+from simulator.lowering.stages import expert_parameters, layer_parameters
 from simulator.plan import Plan
 from topologies.units import Count
 
@@ -27,12 +27,19 @@ class Unit:
     Fields:
         name: what a trace shows.
         parameters: on one tensor rank, whole [1].
+        experts: those among them that not all replicas hold [1].
         is_root: whether it stays while any micro-batch is under way.
     """
 
     name: str
     parameters: Count
+    experts: Count = 0.0
     is_root: bool = False
+
+    def joined(self, other: Unit, name: str, *, is_root: bool = False) -> Unit:
+        """Return this unit and another as one."""
+        parameters = self.parameters + other.parameters
+        return Unit(name, parameters, self.experts + other.experts, is_root)
 
 
 class Part(NamedTuple):
@@ -68,7 +75,8 @@ def parts_of(
 
 def _whole(low: LoweredStage) -> Part:
     """Return a stage as one part, for passes whose time is known only as a whole."""
-    unit = Unit(f"stage {low.stage.index}", low.parameters)
+    name = f"stage {low.stage.index}"
+    unit = Unit(name, low.parameters, low.expert_parameters)
     return Part(unit, 0, len(low.stage.layers) - 1)
 
 
@@ -76,14 +84,14 @@ def _layers(plan: Plan, low: LoweredStage) -> tuple[Part, ...]:
     """Return a part for each layer with parameters."""
     parts: list[Part] = []
     for place, layer in enumerate(low.stage.layers):
-        count = _parameters(plan, layer)
-        is_own = count and (not parts or parts[-1].unit.parameters)
+        own = _unit(plan, layer)
+        is_own = own.parameters and (not parts or parts[-1].unit.parameters)
         if parts and not is_own and layer.tied_to is None:
-            joined = parts[-1].unit.parameters + count
-            name = layer.name if count else parts[-1].unit.name
-            parts[-1] = Part(Unit(name, joined), parts[-1].first, place)
+            before = parts[-1].unit
+            name = layer.name if own.parameters else before.name
+            parts[-1] = Part(before.joined(own, name), parts[-1].first, place)
         else:
-            parts.append(Part(Unit(layer.name, count), place, place))
+            parts.append(Part(own, place, place))
     return tuple(parts)
 
 
@@ -96,13 +104,14 @@ def _buckets(plan: Plan, low: LoweredStage, size: Count) -> tuple[Part, ...]:
         size: parameters that fill a bucket [1].
     """
     parts: list[Part] = []
-    filled, last = 0.0, len(low.stage.layers) - 1
+    last = len(low.stage.layers) - 1
+    filled = empty = Unit("", 0.0)
     for place in range(last, -1, -1):
-        filled += _parameters(plan, low.stage.layers[place])
-        if filled >= size or place == 0:
-            unit = Unit(f"bucket {len(parts)} of stage {low.stage.index}", filled)
-            parts.append(Part(unit, place, last))
-            filled, last = 0.0, place - 1
+        name = f"bucket {len(parts)} of stage {low.stage.index}"
+        filled = filled.joined(_unit(plan, low.stage.layers[place]), name)
+        if filled.parameters >= size or place == 0:
+            parts.append(Part(filled, place, last))
+            filled, last = empty, place - 1
     return tuple(reversed(parts))
 
 
@@ -123,14 +132,18 @@ def _with_root(
                 continue
             stage, place = named[source]
             owner = parts[stage][place]
-            total = owner.unit.parameters + part.unit.parameters
-            root = Unit("root", total, is_root=True)
+            root = owner.unit.joined(part.unit, "root", is_root=True)
             changed[stage][place] = owner._replace(unit=root)
             changed[low.stage.index][number] = part._replace(unit=root, is_owner=False)
     return {stage: tuple(own) for stage, own in changed.items()}
 
 
-def _parameters(plan: Plan, layer: Layer) -> Count:
-    """Return the parameters of a layer on one tensor rank [1]."""
+def _unit(plan: Plan, layer: Layer) -> Unit:
+    """Return a layer as a unit by itself."""
+    tensor, expert = plan.parallelism.tensor, plan.parallelism.expert
     has_copy = copies_tied_table(plan)
-    return layer_parameters(layer, plan.parallelism.tensor, is_tied_copy=has_copy)
+    return Unit(
+        layer.name,
+        layer_parameters(layer, tensor, expert, is_tied_copy=has_copy),
+        expert_parameters(layer, tensor, expert),
+    )

@@ -1,0 +1,34 @@
+"""How the messages of a layer are sent, where a plan has a choice."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from simulator.lowering.context import ContextWay
+
+
+class Ways(NamedTuple):
+    """How the messages of a layer are sent.
+
+    Fields:
+        is_overlapped: whether column-split layers send beside their gradient
+            products, as Megatron-LM does since 2022.
+        context: how attention meets the keys of other devices.
+        is_async: whether products run chunk by chunk beside the collectives of the
+            sequence that they need or feed (`decomposed`); of a column-split layer's
+            backward, each collective has the other gradient's product beside it.
+        is_torch: whether torch's DTensor decides what is sent, and not Megatron-LM.
+    """
+
+    is_overlapped: bool = False
+    context: ContextWay = ContextWay()
+    is_async: bool = False
+    is_torch: bool = False
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether collectives run beside products that do not need them."""
+        return self.is_overlapped or self.is_async
+
+
+PLAIN = Ways()

@@ -1,0 +1,114 @@
+"""Number formats in rate, traffic and memory: fp8 and fixed point."""
+
+import pytest
+
+from models.operators import Linear, Split
+from models.work import Share, Work
+from simulator.api import run, simulate
+from simulator.errors import PlanError
+from simulator.job import prepare
+from simulator.lowering.formats import optimizer_bytes, optimizer_traffic
+from simulator.lowering.passes import layer_passes
+from simulator.plan import Plan
+from simulator.workload import flatten
+from tests.laws.small_plans import plan, table
+
+H100 = "h100-sxm5-80gb"
+
+
+def kernels(items):
+    return [item for item, _ in flatten(tuple(items), "forward") if type(item) is Work]
+
+
+def in_fixed_point(**training):
+    tables = table(device="diannao", precision="fixed16")
+    tables["training"] |= training
+    return tables
+
+
+def test_factors_are_cast_and_outputs_are_not():
+    # X of 32 x 64 and A of 64 x 128: 2048 + 8192 numbers. Each is read twice in two
+    # bytes and written in one; the product reads them in one and writes 4096 in two.
+    product = Linear("up", rows=32, inner=64, columns=128, split=Split.COLUMN)
+    casts, narrow = product.forward(Share(samples=1, operand=1.0))
+    assert casts.size == (2 + 2 + 1) * (2048 + 8192)
+    assert narrow.size == 1 * (2048 + 8192) + 2 * 4096
+    (plain,) = product.forward(Share(samples=1))
+    assert (narrow.flop, narrow.rows, narrow.inner) == (plain.flop, 32, 64)
+    assert (narrow.is_narrow, plain.is_narrow) == (True, False)
+
+
+def test_only_products_with_weights_of_blocks_are_cast():
+    model = plan().build_model()
+    share = Share(samples=1, operand=1.0)
+    head, block = (layer_passes(model.layers[i], share, "none") for i in (-1, 1))
+    assert not any(work.is_narrow for work in kernels(head.forward))
+    names = [work.name for work in kernels(block.forward) if work.is_narrow]
+    assert names == ["qkv F", "projection F", "fc1 F", "fc2 F"]
+
+
+def test_fp8_changes_rates_and_not_what_is_kept_or_sent():
+    choices = {"tensor": 2, "data": 2, "hidden": 2048, "device": H100}
+    wide = simulate(plan(**choices, precision="bf16"))
+    narrow = simulate(plan(**choices, precision="fp8"))
+    assert wide.memory == narrow.memory
+    assert wide.ledger == narrow.ledger
+    pricer = narrow.job.pricer
+    peak = narrow.job.cluster.device.peak
+    assert (peak["bf16"], peak["fp8"]) == (pricer.peak, pricer.narrow_peak)
+
+
+def test_a_large_product_runs_at_the_rate_of_fp8():
+    pricer = prepare(plan(device=H100, precision="fp8")).pricer
+    product = Linear("up", rows=65536, inner=16384, columns=65536)
+    _, narrow = product.forward(Share(samples=1, operand=1.0))
+    (plain,) = product.forward(Share(samples=1))
+    ratio = pricer.kernel_time(plain) / pricer.kernel_time(narrow)
+    # 1979 / 989 of the data sheet; a launch's time is the rest.
+    assert ratio == pytest.approx(1979 / 989, rel=1e-3)
+
+
+def test_engines_agree_in_fp8():
+    job = prepare(plan(pipeline=2, data=2, device=H100, precision="fp8", overlap=True))
+    one, other = run(job, "analytical").step_time, run(job, "event").step_time
+    assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_fixed_point_keeps_no_master_copy():
+    # Per parameter: weight and gradient of two bytes, and two states of two for Adam,
+    # where mixed precision keeps a master copy and states of four.
+    assert optimizer_bytes("adam", "fixed16") == 4
+    assert optimizer_bytes("adam", "fp16") == 12
+    # Gradient read (2), weight and momentum read and written (8), gradient cleared (2).
+    assert optimizer_traffic("momentum", "fixed16", "fixed16") == 12
+    assert optimizer_traffic("momentum", "fp32", "fp32") == 24
+
+
+def test_a_fixed_point_plan_runs_on_a_device_with_such_a_rate():
+    result = simulate(Plan.from_mapping(in_fixed_point(fraction=14)))
+    parameters = result.memory.weights / 2
+    assert result.memory.gradients == 2 * parameters
+    assert result.memory.optimizer == 4 * parameters
+    assert result.job.pricer.peak == 452e9
+    bare = simulate(Plan.from_mapping(in_fixed_point()))
+    assert bare.step_time_s == result.step_time_s
+
+
+@pytest.mark.parametrize(
+    ("training", "device", "problem"),
+    [
+        ({"precision": "fp8"}, "a100-sxm4-80gb", "does not offer fp8"),
+        ({"precision": "fixed16"}, H100, "does not offer fixed16"),
+        ({"precision": "bf16", "fraction": 8}, H100, "have no fixed point"),
+        (
+            {"precision": "fixed16", "gradient_precision": "fp32"},
+            "diannao",
+            "fixed-point training has one format",
+        ),
+    ],
+)
+def test_formats_that_do_not_fit_are_told(training, device, problem):
+    tables = table(device=device)
+    tables["training"] = training
+    with pytest.raises(PlanError, match=problem):
+        Plan.from_mapping(tables)
