@@ -8,6 +8,7 @@ send no more than the machine can forward.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import log2, sqrt
 from random import Random
 from typing import Any, NamedTuple
@@ -97,15 +98,6 @@ def _network(rng: Random, topology: str, hosts: int) -> Network:
     if topology == "random":
         keys |= {"probability": rng.choice((0.3, 0.4, 0.5)), "seed": rng.randrange(99)}
     return Network(hosts, rate, keys)
-
-
-def _by_algorithm(algorithm: str) -> Callable[[Random, Network], Mapping]:
-    """Return what draws data parallelism with an algorithm."""
-
-    def drawn(rng: Random, network: Network) -> Mapping:
-        return _data(rng, network, algorithm)
-
-    return drawn
 
 
 def _data(rng: Random, network: Network, algorithm: str) -> Mapping:
@@ -204,10 +196,10 @@ def _width(size: Bytes) -> int:
 
 
 _KINDS: dict[str, Callable[[Random, Network], Mapping]] = {
-    "ring": _by_algorithm("ring"),
-    "tree": _by_algorithm("tree"),
-    "halving-doubling": _by_algorithm("halving-doubling"),
-    "parameter-server": _by_algorithm("parameter-server"),
+    "ring": partial(_data, algorithm="ring"),
+    "tree": partial(_data, algorithm="tree"),
+    "halving-doubling": partial(_data, algorithm="halving-doubling"),
+    "parameter-server": partial(_data, algorithm="parameter-server"),
     "pipeline": _pipeline,
     "pipeline-data": _pipeline_data,
     "tensor-data": _tensor_data,
