@@ -58,6 +58,8 @@ Algorithm = Literal[
     "hierarchical",
     "torus-2d",
     "in-network",
+    "parameter-server",
+    "sharded-servers",
 ]
 Comparison = Literal["<", "<=", ">", ">="]
 
