@@ -101,6 +101,7 @@ class Profile:
         host_step: host time per step beside micro-batches [s].
         device_overhead: memory that context and libraries hold [B].
         host: of a node, as it serves parameters.
+        allocator_share: what the allocator holds beside tensors, over those [1].
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
@@ -137,6 +138,7 @@ class Profile:
     convolutions: tuple[str, ...] = ()
     is_blocking: bool = False
     overlap_slowdown: Ratio = 0.0
+    allocator_share: Ratio = 0.0
 
 
 UNITS: dict[str, str] = {
@@ -153,10 +155,11 @@ UNITS: dict[str, str] = {
     "host_step": "s",
     "device_overhead": "B",
     "overlap_slowdown": "1",
+    "allocator_share": "1",
 }
 """Unit of every constant in a profile file."""
 
-OPTIONAL = ("overlap_slowdown",)
+OPTIONAL = ("overlap_slowdown", "allocator_share")
 """Constants that a profile may leave out; they are then zero."""
 
 LINK_UNITS: dict[str, str] = {
