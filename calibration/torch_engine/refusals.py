@@ -29,6 +29,9 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     if mesh.zero in {1, 2} and mesh.replicas > 1:
         problem = f"{mesh.zero}: dividing states without parameters {beyond}"
         yield Fault("parallelism.zero", problem, "write zero = 3 or 0")
+    if mesh.gather != "layer":
+        problem = f"{mesh.gather}: gathering weights by themselves {beyond}"
+        yield Fault("parallelism.gather", problem, "leave it out")
     if mesh.zero == 3 and mesh.pipeline > 1:
         yield Fault("parallelism.zero", f"dividing a pipeline's parameters {beyond}")
     if any(len(ranks) > 1 for ranks in mesh.placement):
