@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from models.flash_attention import FlashAttention
 from models.functions import HeadGains, HeadNorm, Heads, JoinedHeads
+from models.kernel_bytes import ROTATION, ROTATION_APART
 from models.operators import BatchedProduct, Elementwise, Linear, Operator, Split
 from models.softmax import MaskedSoftmax
 from models.transformer_elements import dropout, norm_of
@@ -95,11 +96,20 @@ def _qkv_layout(shape: TransformerShape, qkv_width: int) -> Elementwise:
     tokens, width = shape.sequence_length, shape.heads * shape.head
     is_rotary = shape.traits.is_rotary
     moved = 2.0 * tokens * (qkv_width + 3 * width)
+    kept = 6.0 * tokens * width
+    rotated = tokens * (width + shape.kv_heads * shape.head)
+    if is_rotary and shape.kernels == "engine":
+        # Views of q, k and v go to attention, which knows of groups.
+        moved, kept = ROTATION * rotated, 2.0 * tokens * qkv_width
+    elif is_rotary and shape.kernels != "library":
+        # k and v are copied to all heads if there are fewer.
+        copied = 4.0 * rotated if shape.kv_heads < shape.heads else 0.0
+        moved = ROTATION_APART * rotated + copied
     return Elementwise(
         "qkv layout",
         forward_bytes=moved if is_rotary else 0.0,
         backward_bytes=moved,
-        kept_bytes=6.0 * tokens * width,
+        kept_bytes=kept,
         split=Split.INNER,
         launches=(3, 3) if is_rotary else (0, 1),
         function=Heads(shape.heads // shape.kv_heads, shape.head, is_rotary),

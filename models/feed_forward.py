@@ -61,7 +61,7 @@ def _gated(
             keeps_input=keeps_input,
             parts=(inner, inner),
         ),
-        gate(f"{prefix}swiglu", tokens, inner),
+        gate(f"{prefix}swiglu", tokens, inner, shape.kernels),
         Linear(f"{prefix}down", tokens, inner, hidden, bias=bias, split=Split.ROW),
     )
 
@@ -120,7 +120,7 @@ def _routed(shape: TransformerShape, experts: Experts) -> tuple[Operator, ...]:
     down = ExpertLinear(
         "experts down", rows, inner, hidden, count, active, Split.ROW, capacity
     )
-    return up, gate("experts swiglu", ceil(rows * capacity), inner), down
+    return up, gate("experts swiglu", ceil(rows * capacity), inner, shape.kernels), down
 
 
 def _shared(shape: TransformerShape, experts: Experts) -> tuple[Operator, ...]:

@@ -78,7 +78,7 @@ class ExpertLinear:
             element=share.element,
         )
         padded = max(1.0, self.capacity)
-        return replace(work, flop=work.flop / padded)
+        return replace(work, kind="grouped", flop=work.flop / padded)
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return Y = X A, expert by expert."""

@@ -15,6 +15,7 @@ Layers that predict further tokens (DeepSeek-V3's MTP) are left out.
 from __future__ import annotations
 
 from models.functions import Activation, Addition, Loss
+from models.kernel_bytes import LOSS
 from models.model import Layer, Model
 from models.operators import Elementwise, Embedding, Linear, Operator, Split
 from models.transformer_block import block, reads
@@ -109,16 +110,14 @@ def _head(shape: TransformerShape) -> Layer:
         owns_weight=not shape.tied,
     )
     elements = float(tokens * vocabulary)
-    # Forward: to fp32 (6), maximum (4), subtract it (8), exponentials (8), their sum
-    # (4), divide (8), and ten kernels over single columns. Backward: scale (8), back
-    # to two bytes (6), and four small ones. The fp32 probabilities are kept.
+    moved = LOSS[shape.kernels]
     loss = Elementwise(
         "cross entropy",
-        forward_bytes=elements * (6 + 4 + 8 + 8 + 4 + 8),
-        backward_bytes=elements * (8 + 6),
-        kept_bytes=elements * 4,
+        forward_bytes=elements * moved.forward,
+        backward_bytes=elements * moved.backward,
+        kept_bytes=elements * moved.kept,
         split=Split.INNER,
-        launches=(16, 6),
+        launches=moved.launches,
         scales=False,
         kind="loss",
         function=Loss("cross entropy"),

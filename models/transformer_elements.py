@@ -14,9 +14,10 @@ from models.functions import (
     Gate,
     Normalisation,
 )
+from models.kernel_bytes import GATE, LAYER_NORM, RESIDUAL, RMS_NORM, Moved
 from models.operators import Elementwise, Split
 from models.softmax import scores_kind
-from models.transformer_shape import TransformerShape
+from models.transformer_shape import Kernels, TransformerShape
 
 
 def norm(name: str, shape: TransformerShape) -> Elementwise:
@@ -24,20 +25,21 @@ def norm(name: str, shape: TransformerShape) -> Elementwise:
     elements = shape.sequence_length * shape.hidden
     gains = 1 if shape.traits.norm == "rms" else 2
     function = Normalisation(shape.traits.norm, shape.hidden)
-    return norm_of(name, elements, gains * shape.hidden, function)
+    table = RMS_NORM if shape.traits.norm == "rms" else LAYER_NORM
+    moved = table[shape.kernels]
+    return norm_of(name, elements, gains * shape.hidden, function, moved=moved)
 
 
-def norm_of(
+def norm_of(  # noqa: PLR0913 - what a normalisation is, and whose kernels do it
     name: str,
     elements: int,
     parameters: int,
     function: Function,
     split: Split = Split.NONE,
+    *,
+    moved: Moved = LAYER_NORM["library"],
 ) -> Elementwise:
     """Return a normalisation.
-
-    Reads and writes once. Backward reads input and gradient and writes one, then
-    reads both again for gain and bias. Keeps the input.
 
     Args:
         name: of the operator.
@@ -45,15 +47,16 @@ def norm_of(
         parameters: of gain and bias [1].
         function: which normalisation.
         split: how tensor parallelism divides the elements.
+        moved: bytes an element.
     """
     return Elementwise(
         name,
-        forward_bytes=4.0 * elements,
-        backward_bytes=10.0 * elements,
-        kept_bytes=2.0 * elements,
+        forward_bytes=moved.forward * elements,
+        backward_bytes=moved.backward * elements,
+        kept_bytes=moved.kept * elements,
         parameters=parameters,
         split=split,
-        launches=(1, 2),
+        launches=moved.launches,
         function=function,
     )
 
@@ -70,25 +73,23 @@ def activation(name: str, elements: int, split: Split) -> Elementwise:
     )
 
 
-def gate(name: str, rows: int, width: int) -> Elementwise:
+def gate(name: str, rows: int, width: int, kernels: Kernels = "library") -> Elementwise:
     """Return silu(gate) * up, over the features that a column split divides.
-
-    Reads both, writes one; backward reads both and the gradient and writes two; keeps
-    both.
 
     Args:
         name: of the operator.
         rows: a sample, such as tokens [1].
         width: features that it puts out [1].
+        kernels: whose.
     """
-    elements = rows * width
+    elements, moved = rows * width, GATE[kernels]
     return Elementwise(
         name,
-        forward_bytes=6.0 * elements,
-        backward_bytes=10.0 * elements,
-        kept_bytes=4.0 * elements,
+        forward_bytes=moved.forward * elements,
+        backward_bytes=moved.backward * elements,
+        kept_bytes=moved.kept * elements,
         split=Split.INNER,
-        launches=(2, 4),
+        launches=moved.launches,
         function=Gate(width),
     )
 
@@ -129,10 +130,11 @@ def residual(name: str, shape: TransformerShape) -> Elementwise:
     """
     elements = shape.sequence_length * shape.hidden
     if not shape.traits.has_dropout:
+        moved = RESIDUAL[shape.kernels]
         return Elementwise(
             name,
-            forward_bytes=6.0 * elements,
-            backward_bytes=6.0 * elements,
+            forward_bytes=moved.forward * elements,
+            backward_bytes=moved.backward * elements,
             function=Addition(),
         )
     return Elementwise(

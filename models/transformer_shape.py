@@ -10,9 +10,10 @@ from typing import Literal, get_args
 
 from models.transformer_traits import TRAITS, Family, Traits
 
-__all__ = ["Attention", "Experts", "Family", "Latent", "TransformerShape"]
+__all__ = ["Attention", "Experts", "Family", "Kernels", "Latent", "TransformerShape"]
 
 Attention = Literal["materialized", "flash"]
+Kernels = Literal["library", "eager", "compiled", "engine"]
 
 _POSITIVE = (
     "layers",
@@ -103,6 +104,9 @@ class TransformerShape:
         tied: whether the output layer shares the embedding table.
         attention: `materialized` stores the scores, as Megatron-LM did until 2022;
             `flash` is one fused kernel.
+        kernels: between products: those of a training `library` (Megatron-LM), one for
+            every operation of PyTorch (`eager`), those that torch.compile makes
+            (`compiled`), or Transformer Engine's (`engine`).
         head_width: features of a head; 0 for h / a [1].
         experts: a mixture in place of the feed-forward part, if any.
         latent: of latent attention, if it is that.
@@ -120,6 +124,7 @@ class TransformerShape:
     positions: int
     tied: bool
     attention: Attention = "materialized"
+    kernels: Kernels = "library"
     head_width: int = 0
     experts: Experts | None = None
     latent: Latent | None = None

@@ -17,7 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WorkKind = Literal["matrix", "local", "attention", "memory", "scores", "loss"]
+WorkKind = Literal[
+    "matrix", "grouped", "local", "attention", "memory", "scores", "loss"
+]
 Direction = Literal["forward", "input", "weight"]
 
 
@@ -34,12 +36,16 @@ class Share:
         element: bytes of one activation or weight in compute [B].
         operand: bytes of one number that enters a product with weights, to which it is
             cast just before; None where nothing is cast [B].
+        casts_apart: whether that cast is a kernel of its own; else the kernel that
+            writes a factor casts it too, and weights are cast once a step [bool].
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
         context: context-parallel degree c, which attention has to know, as its rows
             meet the keys of c devices [1].
         load: rows of the fullest device's experts over the mean [1].
+        sums_within: whether the products that give gradients of weights add them to
+            the sum so far [bool].
     """
 
     samples: float
@@ -50,7 +56,9 @@ class Share:
     expert: float = 1
     context: float = 1
     load: float = 1
+    sums_within: bool = False
     operand: float | None = None
+    casts_apart: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,8 @@ class Work:
 
     Fields:
         name: what a trace shows, such as `fc1 forward`.
-        kind: `matrix` for products and convolutions, `local` for products of small
+        kind: `matrix` for products and convolutions, `grouped` for the many small
+            products of experts in one kernel, `local` for products of small
             matrices by a kernel written for them, `attention` for both products of
             attention in one kernel. The others are limited by memory
             and differ in how well they use it: `memory`, streaming kernels;

@@ -16,7 +16,12 @@ from typing import NamedTuple
 from models.work import Work
 from simulator.collectives.table import TABLE
 from simulator.costs.collectives import collective_time
-from simulator.costs.compute import matrix_time, memory_time, roofline_time
+from simulator.costs.compute import (
+    grouped_time,
+    matrix_time,
+    memory_time,
+    roofline_time,
+)
 from simulator.costs.messages import exchange_time, transfer_time
 from simulator.engines.graph import build_graph
 from simulator.result import Result
@@ -193,6 +198,7 @@ def _basis(result: Result, item: Work | Message) -> _Basis:
     if isinstance(item, Work):
         formulas = {
             "matrix": matrix_time,
+            "grouped": grouped_time,
             "attention": matrix_time,
             "local": roofline_time,
         }

@@ -16,7 +16,12 @@ from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
 from simulator.convolutions.choice import fastest_time as fastest_convolution_time
 from simulator.convolutions.ways import Rates
-from simulator.costs.compute import matrix_time, memory_time, roofline_time
+from simulator.costs.compute import (
+    grouped_time,
+    matrix_time,
+    memory_time,
+    roofline_time,
+)
 from simulator.costs.elementwise import minimum, where
 from simulator.costs.messages import exchange_time, transfer_time
 from simulator.exchange import exchange_group
@@ -118,10 +123,10 @@ class Pricer:
 
     def kernel_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel, or of the several that `work` names."""
-        return self.pace * self.formula_time(work)
+        return self.pace * self.profile.in_step * self.formula_time(work)
 
     def formula_time(self, work: Work) -> Seconds:
-        """Return the same at the pace of the formulas."""
+        """Return the same at the pace of the formulas, of a kernel by itself."""
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
         if work.kind == "local":
@@ -131,7 +136,7 @@ class Pricer:
                 rate=profile.matrix_efficiency * self.peak,
                 bandwidth=profile.memory_efficiency * device.memory_bandwidth,
             )
-        if work.kind not in {"matrix", "attention"}:
+        if work.kind not in {"matrix", "grouped", "attention"}:
             efficiency = {
                 "memory": profile.memory_efficiency,
                 "scores": profile.scores_efficiency,
@@ -143,14 +148,16 @@ class Pricer:
         if work.filtering:
             offered = profile.convolutions
             return fastest_convolution_time(work, self.convolution_rates, offered)
-        is_matrix = work.kind == "matrix"
-        efficiency = (
-            profile.matrix_efficiency if is_matrix else profile.attention_efficiency
+        bandwidth = profile.memory_efficiency * device.memory_bandwidth
+        is_attention = work.kind == "attention"
+        peak = self.narrow_peak if work.is_narrow else self.peak
+        rate = peak * (
+            profile.attention_efficiency if is_attention else profile.matrix_efficiency
         )
-        rate = efficiency * (self.narrow_peak if work.is_narrow else self.peak)
-        if is_matrix:
+        if work.kind == "matrix":
             rate = where(_is_misaligned(work), self.vector_rate, rate)
-        return starting + matrix_time(
+        formula = grouped_time if work.kind == "grouped" else matrix_time
+        return starting + formula(
             work.rows,
             work.columns,
             work.inner,
@@ -158,7 +165,9 @@ class Pricer:
             size=work.size,
             num_units=max(device.num_units, 1),
             rate=rate,
-            bandwidth=profile.memory_efficiency * device.memory_bandwidth,
+            bandwidth=bandwidth,
+            sustained_rate=peak
+            * (1.0 if is_attention else profile.sustained_efficiency),
         )
 
     @property

@@ -109,6 +109,10 @@ class Profile:
             (CUDA_LAUNCH_BLOCKING=1).
         overlap_slowdown: κ: while a message of its own is under way, a device's
             kernels run at 1 / (1 + κ) of their rate [1].
+        sustained_efficiency: share of peak at which matrix products can go on under
+            the device's power limit, whatever their shape [1].
+        in_step: time of a kernel within a training step over that of the same kernel
+            repeated by itself: caches are cold, and the device is warm [1].
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
             rows outside the fit, minus one; assumed where nothing was measured [1].
         families: kinds of networks that those quantiles were measured on.
@@ -139,6 +143,8 @@ class Profile:
     is_blocking: bool = False
     overlap_slowdown: Ratio = 0.0
     allocator_share: Ratio = 0.0
+    sustained_efficiency: Ratio = 1.0
+    in_step: Ratio = 1.0
 
 
 UNITS: dict[str, str] = {
@@ -156,11 +162,18 @@ UNITS: dict[str, str] = {
     "device_overhead": "B",
     "overlap_slowdown": "1",
     "allocator_share": "1",
+    "sustained_efficiency": "1",
+    "in_step": "1",
 }
 """Unit of every constant in a profile file."""
 
-OPTIONAL = ("overlap_slowdown", "allocator_share")
-"""Constants that a profile may leave out; they are then zero."""
+OPTIONAL: dict[str, float] = {
+    "overlap_slowdown": 0.0,
+    "allocator_share": 0.0,
+    "sustained_efficiency": 1.0,
+    "in_step": 1.0,
+}
+"""Constants that a profile may leave out, and what they are then."""
 
 LINK_UNITS: dict[str, str] = {
     "efficiency": "1",
@@ -221,7 +234,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             **_constants(table.get("constants", {})),  # type: ignore[arg-type]
             basis=f"{other.basis}; {name}: {table['basis']}",
         )
-    constants = dict.fromkeys(OPTIONAL, 0.0) | _constants(table["constants"])
+    constants = OPTIONAL | _constants(table["constants"])
     error = table["error"]
     return Profile(
         name=name,

@@ -96,7 +96,7 @@ def _product(
         element=share.element,
         operand=share.operand,
     )
-    if share.operand is None:
+    if share.operand is None or not share.casts_apart:
         return (product,)
     moved = (2 * share.element + share.operand) * (rows * inner + inner * columns)
     return memory_work(f"{name} casts", moved, launches=4), product

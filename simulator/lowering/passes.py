@@ -2,7 +2,7 @@
 
 What tensor ranks send is in `tensor_split`, what experts and attention over several
 devices send, in `experts` and `context`, and what operators that divide the places of
-a grid, in `borders`; what torch's DTensor does otherwise, in `dtensor`.
+a grid, in `borders`; what torch's DTensor sends otherwise, in `dtensor`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from models.flash_attention import FlashAttention
-from models.mixture import TokenExchange
+from models.mixture import ExpertLinear, TokenExchange
 from models.model import Layer
 from models.operators import (
     Convolution,
@@ -37,6 +37,7 @@ from simulator.lowering.tensor_split import (
 from simulator.lowering.ways import PLAIN, Ways
 from simulator.workload import Beside, Item, Message, Repeat
 
+_PRODUCTS = ("matrix", "grouped")
 Recompute = Literal["none", "selective", "operators", "compiled-operators", "full"]
 
 
@@ -161,12 +162,29 @@ def _backward_parts(
         return attention_backward(operator, share, ways.context), ()
     weight = operator.backward_weight(share)
     if operator.parameters:
-        weight = (*weight, accumulation(operator, share))
+        weight = _summed(weight, operator, share)
     if isinstance(operator, Linear | Embedding) and is_split(operator, share):
         return split_backward_input(operator, share, ways), weight
     gradient = operator.backward_input(share)
     returned = gradient_border(operator, share)
     return [*gradient, returned] if returned else [*gradient], weight
+
+
+def _summed(
+    weight: tuple[Work, ...], operator: Operator, share: Share
+) -> tuple[Work, ...]:
+    """Return the kernels of a fresh gradient and of adding it to the sum so far.
+
+    Where products add, they read and write the sum and no fresh gradient.
+    """
+    if not share.sums_within or not isinstance(operator, Linear | ExpertLinear):
+        return (*weight, accumulation(operator, share))
+    count = local_parameters(operator, share.tensor, share.expert)
+    more = (2.0 * share.gradient - share.element) * count
+    return tuple(
+        replace(work, size=work.size + more) if work.kind in _PRODUCTS else work
+        for work in weight
+    )
 
 
 def accumulation(operator: Operator, share: Share) -> Work:

@@ -177,10 +177,12 @@ def make_share(plan: Plan) -> Share:
         sequence=mesh.tensor if mesh.sequence else 1,
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
+        casts_apart=plan.model.kernels != "engine",
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,
         load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
+        sums_within=plan.training.fused_accumulation,
     )
 
 

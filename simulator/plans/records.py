@@ -30,6 +30,7 @@ from simulator.plans.fields import (
     Framework,
     Gather,
     GradientPrecision,
+    Kernels,
     LayerSplit,
     Optimizer,
     Precision,
@@ -127,6 +128,12 @@ class ModelSection(Section):
         default=None,
         description="Attention kernel: materialized scores, or flash; left out, what"
         " the model was trained with (flash for llama).",
+    )
+    kernels: Kernels | None = Field(
+        default=None,
+        description="Whose kernels do what is between products: a training library's;"
+        " one an operation, as PyTorch has them (eager); joined by torch.compile"
+        " (compiled); or Transformer Engine's (engine). Left out, a library's.",
     )
     dropout: bool | None = Field(
         default=None,
@@ -465,7 +472,8 @@ class TrainingSection(Section):
     loss_copies: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
         default=1,
         description="Copies of the logits in fp32 that the loss has at once: 1 where"
-        " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them.",
+        " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them, 4 as"
+        " its loss_parallel does.",
     )
     framework: Framework = Field(
         default="megatron",
@@ -477,6 +485,11 @@ class TrainingSection(Section):
         description="How convolutions are computed, a matrix product where that cannot"
         " be done; auto takes the fastest for each layer and direction among those that"
         " the device's profile offers.",
+    )
+    fused_accumulation: bool = Field(
+        default=False,
+        description="Whether the products that give gradients of weights add them to"
+        " the sum so far (Megatron-LM's gradient accumulation fusion).",
     )
     post_validation: bool = Field(
         default=False,

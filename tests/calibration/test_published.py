@@ -31,6 +31,7 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "nccl-allreduce-a100": (22, 0.07, 0.04),
     "nccl-tests": (64, 0.075, 0.035),
     "tc-shaped-sync": (38, 0.09, 0.025),
+    "simumax-b200": (20, 0.04, 0.015),
     "tensorflow-2017": (95, 0.045, 0.035),
     "mxnet-p2": (15, 0.02, 0.01),
     "theano-mpi": (13, 0.03, 0.015),

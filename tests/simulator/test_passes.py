@@ -2,6 +2,7 @@
 
 import pytest
 
+from models.operators import Linear
 from models.work import Share, Work
 from simulator.lowering.passes import layer_passes
 from simulator.workload import Message, flatten
@@ -114,3 +115,20 @@ def test_embedding_and_head_are_never_recomputed():
     for layer in (model.layers[0], model.layers[-1]):
         plain, full = (layer_passes(layer, TENSOR, r) for r in ("none", "full"))
         assert plain == full
+
+
+def test_products_that_sum_read_and_write_the_sum_and_nothing_fresh():
+    # Of a parameter, a product writes 2 bytes fresh, and adding them moves 2 + 2 · 4.
+    # A product that adds moves the fp32 sum twice, 8, in place of all 12.
+    apart = Share(samples=1, gradient=4)
+    within = Share(samples=1, gradient=4, sums_within=True)
+    sizes = [
+        sum(item.size for item in leaves(layer_passes(BLOCK, share, "none").backward))
+        for share in (apart, within)
+    ]
+    parameters = sum(
+        operator.parameters
+        for operator in BLOCK.operators
+        if isinstance(operator, Linear)
+    )
+    assert sizes[0] - sizes[1] == 4 * parameters

@@ -55,6 +55,7 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         sequence=tensor if plan.parallelism.sequence else 1,
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
+        casts_apart=plan.model.kernels != "engine",
         gradient=element_bytes(plan.training.gradient_precision),
     )
     mesh = plan.parallelism
