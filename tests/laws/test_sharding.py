@@ -73,7 +73,7 @@ def test_engines_agree_where_states_are_divided(small):
 @given(sharded_plans())
 @settings(derandomize=True, deadline=None, max_examples=25, database=None)
 def test_a_slow_obvious_simulator_agrees_where_states_are_divided(small):
-    job = prepare(small)
+    job = prepare(small, profile=slowed_profile(small))
     ends = simulate(job.workload, job.prices)
     assert run(job, "event").step_time == pytest.approx(max(ends), rel=ROUNDING)
 
