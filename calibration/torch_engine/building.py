@@ -18,13 +18,14 @@ from calibration.torch_engine.groups import Groups
 from calibration.torch_engine.splits import tensor
 from calibration.torch_engine.splits.context import divide_tokens, places
 from calibration.torch_engine.splits.experts import spread
+from calibration.torch_engine.splits.neurons import divide_neurons
 from calibration.torch_engine.splits.replicas import replicate
 from calibration.torch_engine.splits.sharded import shard
 from calibration.torch_engine.task import Assignment
 from models.model import Model
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
-from simulator.plans.layer_choices import recompute_of
+from simulator.plans.layer_choices import layers_by_neurons, recompute_of
 from simulator.workload import Axis
 
 FORMATS = {
@@ -59,6 +60,7 @@ class Local:
         divided: by which axis parameters are divided, and along which dimension, by
             their names; those that are whole left out.
         experts: parameters that not all replicas hold.
+        neurons: the dense layers behind the stages whose neurons the replicas divide.
         table: the shared table, where another rank holds a copy of it.
     """
 
@@ -67,12 +69,15 @@ class Local:
     divided: Mapping[str, tuple[Axis, int]]
     table: nn.Parameter | None
     experts: list[nn.Parameter]
+    neurons: Part | None = None
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return parameters by their names in the whole model, shared ones once."""
         found: dict[str, nn.Parameter] = {}
         for stage in self.stages:
             found |= dict(stage.part.named_parameters())
+        if self.neurons is not None:
+            found |= dict(self.neurons.named_parameters())
         seen: set[int] = set()
         return {
             name: each
@@ -120,7 +125,21 @@ def build_local(task: Assignment, groups: Groups) -> Local:
             module = replicate(part, groups.group("data"), bucket, wide, experts)
         stages.append(Stage(number, part, module))
     table = _copied(network, plan, mine)
-    return Local(model, tuple(stages), divided, table, experts)
+    neurons = _by_neurons(network, plan, groups)
+    if neurons is not None:
+        divided |= {name: ("data", 0) for name, _ in neurons.named_parameters()}
+    return Local(model, tuple(stages), divided, table, experts, neurons)
+
+
+def _by_neurons(network: Network, plan: Plan, groups: Groups) -> Part | None:
+    """Return the last layers with this replica's neurons; None if it has all."""
+    number = len(layers_by_neurons(plan.parallelism, network.model))
+    if not number:
+        return None
+    end = len(network.layers)
+    part = Part(network, range(end - number, end))
+    divide_neurons(layers_of(part), groups.group("data"))
+    return part
 
 
 def layers_of(part: Part) -> list[LayerModule]:

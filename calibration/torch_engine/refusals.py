@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from simulator.errors import Fault, PlanError
 from simulator.lowering.schedules.table import DESIGNS
+from simulator.lowering.served import is_served
 from simulator.plan import Plan
+from simulator.plans.layer_choices import layers_by_neurons
 from simulator.plans.records import ParallelismSection
 
 _BEYOND = "is simulated, but not run yet"
@@ -35,8 +37,13 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         problem = "DDP cannot sum gradients during backward passes in two parts"
         remedy = "write overlap = false"
         yield Fault("synchronization.overlap", problem, remedy)
-    if any(choice.split == "neurons" for choice in mesh.layers):
-        yield Fault("parallelism.layers", f"splitting by neurons {_BEYOND}")
+    if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
+        problem = "one replica has all neurons, and nothing to run by portions"
+        yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')
+    if is_served(plan):
+        problem = f"parameter servers: that {_BEYOND}"
+        remedy = 'write scheme = "all-reduce", or run it with --compute timed'
+        yield Fault("synchronization.scheme", problem, remedy)
     if plan.training.optimizer == "lbfgs":
         yield Fault("training.optimizer", f"L-BFGS {_BEYOND}", "choose another")
     if plan.stage_times is not None:

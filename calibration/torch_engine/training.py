@@ -30,10 +30,12 @@ from calibration.torch_engine.splits.experts import average_experts
 from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
+from calibration.torch_engine.splits.portions import Portions
 from calibration.torch_engine.splits.replicas import average
 from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
+from simulator.plans.layer_choices import portion_rule
 from simulator.workload import Axis
 
 _RATE = 0.05  # of learning; small, so that a few steps of any small network are stable
@@ -80,6 +82,7 @@ class Trainer:
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
         self.optimizer = self._make_optimizer()
+        self.portions = self._make_portions()
         self.losses: list[float] = []
         self.norm = 0.0
         self._counted = self._mine()
@@ -108,6 +111,8 @@ class Trainer:
         recorder = Recorder(self.groups.axes)
         kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
         recorder.hold([list(self.parameters.values()), list(kept.values())])
+        if self.portions is not None and self.portions.optimizer is not None:
+            recorder.hold(list(self.portions.optimizer.state.values()))
         with recorder:
             self.step(number)
         return recorder
@@ -130,13 +135,40 @@ class Trainer:
         )
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
-        parameters = list(self.parameters.values())
+        """Return what changes parameters at the end of a step."""
+        rule = portion_rule(self.plan.parallelism, self.local.model)
+        is_early = rule is not None and rule.updates == "each-portion"
+        early = self._neurons() if is_early else []
+        left_out = {id(each) for each in early}
+        parameters = [
+            each for each in self.parameters.values() if id(each) not in left_out
+        ]
         mesh = self.plan.parallelism
         if mesh.zero == 1 and mesh.shard > 1:
             kind, settings = optimizer_kind(self.plan)
             group = self.groups.group("shard")
             return divide_state(parameters, group, kind, **settings)
         return make_optimizer(self.plan, parameters)
+
+    def _make_portions(self) -> Portions | None:
+        """Return what runs the layers whose neurons the replicas divide, if any."""
+        rule = portion_rule(self.plan.parallelism, self.local.model)
+        if rule is None or self.local.neurons is None:
+            return None
+        is_early = rule.updates == "each-portion"
+        optimizer = make_optimizer(self.plan, self._neurons()) if is_early else None
+        return Portions(
+            layers=self.local.neurons,
+            group=self.groups.group("data"),
+            scheme=rule.scheme or "in-turn",
+            loss=self.loss,
+            num_microbatches=self.plan.num_microbatches,
+            optimizer=optimizer,
+        )
+
+    def _neurons(self) -> list[nn.Parameter]:
+        """Return parameters of neurons that other replicas have not."""
+        return list(self.local.neurons.parameters()) if self.local.neurons else []
 
     @property
     def _is_sharded(self) -> bool:
@@ -168,8 +200,8 @@ class Trainer:
             stage.module,
             row,
             cut(inputs, count),
-            cut(targets, count),
-            self.loss,
+            cut(targets, count) if self.portions is None else list(targets),
+            self.portions or self.loss,
             is_reduced_each=rule is not None and rule.is_reduced_each,
         )
 
@@ -191,6 +223,8 @@ class Trainer:
             self.local.model, size, seed=seed, device=self.task.device
         )
         inputs, targets = (cut(each, replicas)[self.groups.data] for each in batch)
+        if self.portions is not None:
+            targets = of_all(batch[1], replicas, self.plan.num_microbatches)
         if self.plan.parallelism.context > 1:
             own = token_places(self.plan)[self.groups.context]
             inputs, targets = inputs[:, own], targets[:, own]
@@ -202,10 +236,8 @@ class Trainer:
         is_late = not plan.synchronization.overlap and not self._is_sharded
         if mesh.replicas > 1 and is_late:
             wide = FORMATS[plan.training.gradient_precision]
-            experts = {id(each) for each in self.local.experts}
-            dense = (
-                each for each in self.parameters.values() if id(each) not in experts
-            )
+            own = {id(each) for each in (*self.local.experts, *self._neurons())}
+            dense = (each for each in self.parameters.values() if id(each) not in own)
             average(dense, self.groups.group("data"), wide)
         if self.local.experts:
             has_copies = mesh.replicas > mesh.expert
@@ -284,6 +316,11 @@ def cut(values: Any, count: int) -> list[Any]:
     if isinstance(values, tuple):
         return list(zip(*(cut(each, count) for each in values), strict=True))
     return list(values.chunk(count))
+
+
+def of_all(values: torch.Tensor, replicas: int, count: int) -> torch.Tensor:
+    """Return a batch as micro-batches x replicas x samples of each."""
+    return torch.unflatten(values, 0, (replicas, count, -1)).transpose(0, 1)
 
 
 def in_format(values: Any, dtype: torch.dtype) -> Any:

@@ -43,7 +43,7 @@ from simulator.lowering.passes import accumulation
 from simulator.lowering.schedules.actions import Action
 from simulator.lowering.states import plan_traffic
 from simulator.plan import Plan
-from simulator.plans.layer_choices import layers_by_neurons, neuron_rule, product_of
+from simulator.plans.layer_choices import layers_by_neurons, portion_rule, product_of
 from simulator.workload import Body, HostTask, Item, Message, Pattern, Repeat
 from topologies.units import Bytes, Count
 
@@ -104,8 +104,8 @@ def make_portions(plan: Plan, model: Model) -> Portions | None:
     layers = layers_by_neurons(plan.parallelism, model)
     if not layers:
         return None
-    rule = neuron_rule(plan.parallelism, layers[0])
-    assert rule is not None
+    rule = portion_rule(plan.parallelism, model)
+    assert rule is not None, "some layers are split by neurons"
     scheme, data = rule.scheme or "in-turn", plan.parallelism.data
     is_whole = scheme == "all-at-once"
     element = element_bytes(plan.training.precision)

@@ -47,6 +47,12 @@ def layers_by_neurons(
     return tuple(layer for layer in model.layers if neuron_rule(parallelism, layer))
 
 
+def portion_rule(parallelism: ParallelismSection, model: Model) -> LayerSection | None:
+    """Return how a model's layers by neurons get their samples; None without such."""
+    layers = layers_by_neurons(parallelism, model)
+    return neuron_rule(parallelism, layers[0]) if layers else None
+
+
 def described(rule: LayerSection) -> str:
     """Return what a table says, such as `layers fc*: split neurons, scheme in-turn`."""
     said = rule.model_dump(exclude_none=True, exclude={"match"}).items()

@@ -114,7 +114,10 @@ class Worlds:
     def _right(self, task):
         """Return what one process learns; splits of one model share the answer."""
         plan = task.plan
-        key = repr((plan.model, plan.batch, plan.training))
+        rules = plan.parallelism.layers
+        changes = [rule.updates for rule in rules if rule.updates == "each-portion"]
+        own = (plan.parallelism.data, rules) if changes else ()
+        key = repr((plan.model, plan.batch, plan.training, own))
         if key not in self._learnt:
             (self._learnt[key],) = self.run(partial(reference, task), 1)
         return self._learnt[key]

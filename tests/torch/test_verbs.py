@@ -92,6 +92,13 @@ def test_what_cannot_be_run_is_a_fault_of_the_plan(capsys, plan_file):
     assert "parallelism.schedule: dualpipe keeps two copies of a stage" in err
 
 
+def test_parameter_servers_are_refused_not_replaced(capsys, plan_file):
+    change = ["--set", "synchronization.scheme=parameter-server"]
+    code, _, err = called(capsys, "run", plan_file, *change)
+    assert code == 2
+    assert "synchronization.scheme: parameter servers" in err
+
+
 def test_several_plans_make_a_table(capsys, tmp_path):
     path = tmp_path / "plan.toml"
     path.write_text(plan_of(GPT).dump())
