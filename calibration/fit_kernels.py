@@ -39,7 +39,7 @@ from simulator.pricing import Pricer
 from topologies.catalogue import device, link
 from topologies.hardware import Cluster
 from topologies.profile import Profile, load_profile
-from topologies.units import Flop, Ratio, Seconds, parse_quantity
+from topologies.units import Flop, Seconds, parse_quantity
 
 FOLDER = Path(__file__).parent / "fits" / "kernels"
 PUBLISHED = Path(__file__).parent / "published"
@@ -166,7 +166,7 @@ def fit_steps(problem: KernelProblem, values: Mapping[str, float]) -> dict[str, 
 
     def residuals(logs: Numbers) -> Numbers:
         tried = dict(zip(names, map(float, np.exp(logs)), strict=True))
-        times = rows.step_times(replace(profile, **tried), 1, chosen)[:, 0]  # type: ignore[arg-type]  # floats
+        times = rows.step_times(replace(profile, **tried), 1, chosen)[:, 0]
         return np.asarray(np.log(times / rows.measured))
 
     start = np.log([float(asked["constants"][name]) for name in names])

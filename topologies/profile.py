@@ -101,9 +101,12 @@ class Profile:
         host_step: host time per step beside micro-batches [s].
         device_overhead: memory that context and libraries hold [B].
         host: of a node, as it serves parameters.
+        allocator_share: what the allocator holds beside tensors, over those [1].
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
+        is_blocking: whether the host waits for each kernel before it issues the next
+            (CUDA_LAUNCH_BLOCKING=1).
         overlap_slowdown: κ: while a message of its own is under way, a device's
             kernels run at 1 / (1 + κ) of their rate [1].
         sustained_efficiency: share of peak at which matrix products can go on under
@@ -137,9 +140,11 @@ class Profile:
     basis: str
     algorithms: tuple[str, ...] = ()
     convolutions: tuple[str, ...] = ()
+    is_blocking: bool = False
     overlap_slowdown: Ratio = 0.0
     sustained_efficiency: Ratio = 1.0
     in_step: Ratio = 1.0
+    allocator_share: Ratio = 0.0
 
 
 UNITS: dict[str, str] = {
@@ -156,6 +161,7 @@ UNITS: dict[str, str] = {
     "host_step": "s",
     "device_overhead": "B",
     "overlap_slowdown": "1",
+    "allocator_share": "1",
     "sustained_efficiency": "1",
     "in_step": "1",
 }
@@ -163,6 +169,7 @@ UNITS: dict[str, str] = {
 
 OPTIONAL: dict[str, float] = {
     "overlap_slowdown": 0.0,
+    "allocator_share": 0.0,
     "sustained_efficiency": 1.0,
     "in_step": 1.0,
 }
@@ -223,8 +230,9 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             links={**other.links, **links},
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
+            is_blocking=table.get("blocking", other.is_blocking),
             **_constants(table.get("constants", {})),  # type: ignore[arg-type]
-            basis=f"{other.basis}; links: {table['basis']}",
+            basis=f"{other.basis}; {name}: {table['basis']}",
         )
     constants = OPTIONAL | _constants(table["constants"])
     error = table["error"]
@@ -238,6 +246,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         basis=str(table["basis"]),
         algorithms=algorithms,
         convolutions=convolutions,
+        is_blocking=table.get("blocking", False),
         **constants,
     )
 

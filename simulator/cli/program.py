@@ -15,6 +15,7 @@ import click
 from simulator.cli.catalogue import check, list_, schema
 from simulator.cli.group import PlanFirst
 from simulator.cli.predict import predict
+from simulator.cli.real import run, validate
 from simulator.cli.scale import scale
 from simulator.cli.score import score
 from simulator.errors import RehearsalError
@@ -32,7 +33,7 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(
     cls=PlanFirst,
-    commands=[predict, check, schema, scale, score, list_],
+    commands=[predict, check, schema, scale, score, run, validate, list_],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
