@@ -10,6 +10,7 @@ from topologies.profile import load_profile
 BOUNDS = {  # MAPE of kernels that the fit did not see, by kind
     "b200": {"product": 0.08, "attention": 0.13},
     "h100-llm-foundry": {},  # steps alone
+    "h100-500w": {},
 }
 
 
