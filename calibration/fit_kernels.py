@@ -44,7 +44,7 @@ from topologies.units import Flop, Seconds, parse_quantity
 FOLDER = Path(__file__).parent / "fits" / "kernels"
 PUBLISHED = Path(__file__).parent / "published"
 _LOSS_SCALE = 0.02  # residuals beyond count linearly
-_STEP = 1e-3  # relative, since the longest path has kinks
+_STEP = 2e-3  # relative, since the longest path has kinks
 _ELEMENT = 2.0
 _SUM_BYTES = {"": 0.0, "bf16": 2.0, "fp32": 6.0}
 """More than a fresh 16-bit output, by the format of a sum read and written [B]."""

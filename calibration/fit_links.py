@@ -1,4 +1,4 @@
-"""Fitting what links give collectives to published timings of collectives.
+"""Fitting what links give collectives to timings of collectives, others' or our own.
 
     python -m calibration.fit_links deepbench-plx8
 
@@ -39,7 +39,7 @@ from topologies.profile import (
 from topologies.units import Seconds, format_quantity, parse_quantity
 
 FOLDER = Path(__file__).parent / "fits" / "links"
-PUBLISHED = Path(__file__).parent / "published"
+_SOURCES = ("published", "measured")
 _LOSS_SCALE = 0.02  # unless the file says another: residuals beyond count linearly
 _DIGITS = 4  # of a constant in a profile
 _EXACT = 15  # of one on trial
@@ -103,13 +103,19 @@ def read_problem(name: str) -> LinkProblem:
     table = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
     plans, measured = [], []
     for source in table["on"].split(", "):
-        file = read_score_file(PUBLISHED / f"{source}.toml")
+        file = read_score_file(_source(source))
         for row in file.rows:
             plan = row_plan(file, row)
             if row.is_fit and isinstance(plan, CollectivePlan) and _names(plan, name):
                 plans.append(plan)
                 measured.append(row.measured["collective_time_s"])
     return LinkProblem(name, table, tuple(plans), np.array(measured))
+
+
+def _source(name: str) -> Path:
+    """Return the score file of a name: others' measurements, or our own."""
+    paths = [Path(__file__).parent / folder / f"{name}.toml" for folder in _SOURCES]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def fit_links(problem: LinkProblem) -> list[float]:

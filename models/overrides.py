@@ -39,3 +39,10 @@ def number(key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{key}: {value!r} is not a number")  # noqa: TRY004
     return float(value)
+
+
+def boolean(key: str, value: object) -> bool:
+    """Return `value` if it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{key}: {value!r} is neither true nor false")  # noqa: TRY004
+    return value

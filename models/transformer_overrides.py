@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, cast
 
-from models.overrides import integer, number, refuse_unknown, require
+from models.overrides import boolean, integer, number, refuse_unknown, require
 from models.published import gpt, llama
 from models.transformer_shape import (
     Attention,
@@ -120,7 +120,7 @@ def _value(key: str, value: object) -> object:
     if key == "kernels":
         return cast("Kernels", value)
     if key in {"dropout", "fused_loss"}:
-        return bool(value)
+        return boolean(key, value)
     if key == "capacity_factor":
         return number(key, value)
     return integer(key, value, least=0 if key in _FROM_ZERO else 1)
@@ -129,10 +129,11 @@ def _value(key: str, value: object) -> object:
 def _changed(shape: TransformerShape, dims: dict[str, Any]) -> TransformerShape:
     """Return `shape` with checked dimensions, of itself and of its parts."""
     inner = dims.get("feed_forward", shape.feed_forward)
+    if "dropout" in dims:
+        has_dropout = dims.pop("dropout")
+        dims["variant"] = replace(shape.traits, has_dropout=has_dropout)
     of_experts = {key: dims.pop(key) for key in _EXPERT_KEYS if key in dims}
     of_latent = {key: dims.pop(key) for key in _LATENT_KEYS if key in dims}
-    if "dropout" in dims:
-        dims["variant"] = replace(shape.traits, has_dropout=dims.pop("dropout"))
     return replace(
         shape,
         experts=_experts(shape.experts, of_experts, inner),

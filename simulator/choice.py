@@ -163,12 +163,13 @@ def serves(algorithms: Sequence[str], row: Algorithm) -> bool:
     """Return whether a protocol serves an algorithm.
 
     Args:
-        algorithms: that the protocol names; none for all without help of a switch.
+        algorithms: that the protocol names; none for all without help of a switch
+            that some library chooses.
         row: of the table.
     """
     if algorithms:
         return row.name in algorithms
-    return not row.is_in_switch
+    return not (row.is_in_switch or row.is_only_asked)
 
 
 def _only_lane(group: Group) -> Lane:

@@ -144,7 +144,14 @@ def prepare(
 
 
 def arrange(plan: Plan, profile: Profile | None = None) -> Arranged:
-    """Return a plan's stages and their order.
+    """Return a plan's stages and their order; for the arguments see `staged`."""
+    found = staged(plan, profile)
+    rows = scheduled(plan, found.stages, found.pricer)
+    return found._replace(rows=rows)
+
+
+def staged(plan: Plan, profile: Profile | None = None) -> Arranged:
+    """Return a plan's stages in no order yet.
 
     Args:
         plan: what to train, how to split it and on what.
@@ -154,8 +161,7 @@ def arrange(plan: Plan, profile: Profile | None = None) -> Arranged:
     chosen = profile or plan_profile(plan, cluster)
     pricer = make_pricer(plan, cluster, chosen)
     stages = lower_stages(plan, model, balanced_by_time(plan, model, pricer))
-    rows = scheduled(plan, stages, pricer)
-    return Arranged(plan, model, cluster, chosen, pricer, stages, rows)
+    return Arranged(plan, model, cluster, chosen, pricer, stages, ())
 
 
 def job_graph(job: Job) -> Graph:

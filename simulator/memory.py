@@ -17,6 +17,7 @@ arXiv:2205.05198, section 4 (activations).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 
 from models.model import Layer
 from simulator.convolutions.choice import workspace
@@ -31,7 +32,7 @@ from simulator.memories.walk import Moment, fullest
 from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
 
-__all__ = ["Memory", "Peak", "memory", "peak"]
+__all__ = ["Memory", "Peak", "least", "memory", "peak"]
 
 _WORDS: Mapping[Kind, str] = {
     "F": "forward",
@@ -47,14 +48,34 @@ def memory(job: Arrangement) -> tuple[Memory, int]:
     return found.parts, found.rank
 
 
-def peak(job: Arrangement) -> Peak:
-    """Return the parts on the fullest device, its pipeline rank, and the moment."""
+def peak(job: Arrangement, limit: Bytes = inf) -> Peak:
+    """Return the parts on the fullest device, its pipeline rank, and the moment.
+
+    Args:
+        job: as far as its stages and their order.
+        limit: one device that needs more than this is answer enough [B].
+    """
     stretches = Stretches.of(job.plan, job.stages)
     workspaces = _workspaces(job)
-    each = [
-        _rank_peak(job, rank, stretches, workspaces) for rank in range(len(job.rows))
-    ]
-    return max(each, key=lambda found: found.parts.total)
+    most: Peak | None = None
+    for rank in range(len(job.rows)):
+        found = _rank_peak(job, rank, stretches, workspaces)
+        if most is None or found.parts.total > most.parts.total:
+            most = found
+        if most.parts.total > limit:
+            break
+    assert most
+    return most
+
+
+def least(job: Arrangement) -> Bytes:
+    """Return what the fullest device needs in any order of its passes [B].
+
+    That is states, context and libraries.
+    """
+    ranks = range(job.plan.parallelism.pipeline)
+    each = (sum(held_states(job.plan, stages_of(job.stages, rank))) for rank in ranks)
+    return max(each) * (1 + job.profile.allocator_share) + job.profile.device_overhead
 
 
 def _rank_peak(

@@ -148,13 +148,14 @@ class Pricer:
         if work.filtering:
             offered = profile.convolutions
             return fastest_convolution_time(work, self.convolution_rates, offered)
+        bandwidth = profile.memory_efficiency * device.memory_bandwidth
         is_attention = work.kind == "attention"
         peak = self.narrow_peak if work.is_narrow else self.peak
-        rate, sustained_rate = profile.attention_efficiency * peak, peak
-        if not is_attention:
-            is_slow = _is_misaligned(work)
-            rate = where(is_slow, self.vector_rate, profile.matrix_efficiency * peak)
-            sustained_rate = profile.sustained_efficiency * peak
+        rate = peak * (
+            profile.attention_efficiency if is_attention else profile.matrix_efficiency
+        )
+        if work.kind == "matrix":
+            rate = where(_is_misaligned(work), self.vector_rate, rate)
         formula = grouped_time if work.kind == "grouped" else matrix_time
         return starting + formula(
             work.rows,
@@ -164,8 +165,9 @@ class Pricer:
             size=work.size,
             num_units=max(device.num_units, 1),
             rate=rate,
-            bandwidth=profile.memory_efficiency * device.memory_bandwidth,
-            sustained_rate=sustained_rate,
+            bandwidth=bandwidth,
+            sustained_rate=peak
+            * (1.0 if is_attention else profile.sustained_efficiency),
         )
 
     @property
@@ -289,10 +291,7 @@ def _is_misaligned(work: Work) -> Count:
     Source: NVIDIA/cutlass, issue 75 (kernels for tensor cores load 128 aligned bits).
         That batched products then run as if on vector units of fp32 is inferred from
         BigScience's trials of heads (chronicles-prequel.md); single products, which
-        libraries pad or split, are left alone, and so are those of experts, whose rows
-        are a mean.
+        libraries pad or split, are left alone.
     """
-    if work.kind == "grouped":
-        return 0
     of_eight = (work.columns % _ALIGNED == 0) * (work.inner % _ALIGNED == 0)
     return (work.batch > 1) * (1 - of_eight)

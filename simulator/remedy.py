@@ -11,7 +11,8 @@ ZeRO-3                                 gathering parameters for every pass
 wider splits                           communication, or a bubble
 =====================================  =============================================
 
-Only memory is computed, so that asking is cheap; each change is tried as a plan.
+Only memory is computed, and no order of passes where states alone do not fit, so that
+asking is cheap; each change is tried as a plan.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from typing import Any
 
 from models.mixture import ExpertLinear
 from simulator.errors import PlanError
-from simulator.job import arrange
-from simulator.memory import memory
+from simulator.job import staged
+from simulator.memory import least, peak
 from simulator.plan import Plan
+from simulator.scheduling import scheduled
 from topologies.units import Bytes
 
 _SMALLEST: dict[str, Any] = {"parallelism.recompute": "full", "batch.micro": 1}
@@ -36,11 +38,16 @@ def remedy(plan: Plan) -> tuple[dict[str, Any], Bytes] | None:
     """
     for change in _changes(plan):
         try:
-            job = arrange(plan.replace({"parallelism.data": None, **change}))
+            changed = plan.replace({"parallelism.data": None, **change})
         except PlanError:
             continue
-        need = memory(job)[0].total
-        if need <= job.cluster.device.memory:
+        found = staged(changed)
+        capacity = found.cluster.device.memory
+        if least(found) > capacity:
+            continue
+        rows = scheduled(changed, found.stages, found.pricer)
+        need = peak(found._replace(rows=rows), capacity).parts.total
+        if need <= capacity:
             return change, need
     return None
 
@@ -79,6 +86,6 @@ def _wider(plan: Plan) -> Iterator[dict[str, Any]]:
     layers = plan.build_model().layers
     if any(isinstance(op, ExpertLinear) for layer in layers for op in layer.operators):
         axes["expert"] = mesh.expert
-    for factor in (2, 4, 8, 16):
+    for factor in (2, 4, 8):
         for axis, degree in axes.items():
             yield {f"parallelism.{axis}": degree * factor}

@@ -142,9 +142,9 @@ class Profile:
     convolutions: tuple[str, ...] = ()
     is_blocking: bool = False
     overlap_slowdown: Ratio = 0.0
+    allocator_share: Ratio = 0.0
     sustained_efficiency: Ratio = 1.0
     in_step: Ratio = 1.0
-    allocator_share: Ratio = 0.0
 
 
 UNITS: dict[str, str] = {

@@ -16,6 +16,8 @@ from calibration.modules import LayerModule, Network, Part, build, loss
 from calibration.modules.products import Matrix
 from calibration.torch_engine.groups import Groups
 from calibration.torch_engine.splits import tensor
+from calibration.torch_engine.splits.context import divide_tokens, places
+from calibration.torch_engine.splits.experts import spread
 from calibration.torch_engine.splits.replicas import replicate
 from calibration.torch_engine.splits.sharded import shard
 from calibration.torch_engine.task import Assignment
@@ -23,6 +25,7 @@ from models.model import Model
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
+from simulator.workload import Axis
 
 FORMATS = {
     "fp32": torch.float32,
@@ -53,15 +56,17 @@ class Local:
     Fields:
         model: the layer table.
         stages: its stages, in order.
-        divided: how parameters are divided over tensor ranks, by their names; those
-            that are whole left out.
+        divided: by which axis parameters are divided, and along which dimension, by
+            their names; those that are whole left out.
+        experts: parameters that not all replicas hold.
         table: the shared table, where another rank holds a copy of it.
     """
 
     model: Model
     stages: tuple[Stage, ...]
-    divided: Mapping[str, int]
+    divided: Mapping[str, tuple[Axis, int]]
     table: nn.Parameter | None
+    experts: list[nn.Parameter]
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return parameters by their names in the whole model, shared ones once."""
@@ -85,9 +90,16 @@ def build_local(task: Assignment, groups: Groups) -> Local:
     network = build(model, dtype=dtype, device=task.device, seed=task.seed)
     mine = [n for n, ranks in enumerate(mesh.placement) if groups.pipeline in ranks]
     parts = {number: Part(network, range(*task.layers[number])) for number in mine}
-    divided: dict[str, int] = {}
+    divided: dict[str, tuple[Axis, int]] = {}
+    experts: list[nn.Parameter] = []
     for part in parts.values():
         divided |= _split(part, plan, groups)
+        if mesh.expert > 1:
+            experts += spread(layers_of(part), groups.group("expert"))
+    for part in parts.values():
+        for name, each in part.named_parameters():
+            if any(each is own for own in experts):
+                divided[name] = ("expert", 0)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
     is_bucketed = mesh.replicas > 1 and plan.synchronization.overlap and not is_sharded
     stages = []
@@ -105,9 +117,10 @@ def build_local(task: Assignment, groups: Groups) -> Local:
             )
         elif is_bucketed and has_parameters:
             bucket = plan.synchronization.bucket
-            module = replicate(part, groups.group("data"), bucket, wide)
+            module = replicate(part, groups.group("data"), bucket, wide, experts)
         stages.append(Stage(number, part, module))
-    return Local(model, tuple(stages), divided, _copied(network, plan, mine))
+    table = _copied(network, plan, mine)
+    return Local(model, tuple(stages), divided, table, experts)
 
 
 def layers_of(part: Part) -> list[LayerModule]:
@@ -115,22 +128,37 @@ def layers_of(part: Part) -> list[LayerModule]:
     return [each for each in part.layers.values() if isinstance(each, LayerModule)]
 
 
-def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, int]:
+def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, tuple[Axis, int]]:
     """Divide a part over tensor ranks, and drop what the plan recomputes."""
     mesh = plan.parallelism
     layers = layers_of(part)
-    divided: dict[str, int] = {}
+    divided: dict[str, tuple[Axis, int]] = {}
     if mesh.tensor > 1:
         tensor.divide(layers, groups.mesh("tensor"), is_sequence=mesh.sequence)
         names = {id(each): name for name, each in part.named_parameters()}
         for parameter, placement in tensor.parts(layers, is_sequence=mesh.sequence):
-            divided[names[id(parameter)]] = placement.dim
+            divided[names[id(parameter)]] = ("tensor", placement.dim)
+    if mesh.context > 1:
+        divide_tokens(
+            layers,
+            groups.group("context"),
+            token_places(plan),
+            is_ring=mesh.context_method == "ring",
+        )
     for layer in layers:
         recompute = recompute_of(mesh, layer.layer)
         layer.recomputes_core = recompute == "selective"
         if recompute == "full" and layer.layer.role == "block":
             layer.forward = partial(_again, layer.forward)  # type: ignore[method-assign]
     return divided
+
+
+def token_places(plan: Plan) -> list[torch.Tensor]:
+    """Return the places of the tokens of every context rank."""
+    model, mesh = plan.build_model(), plan.parallelism
+    is_balanced = mesh.context_balanced and model.attention == "causal"
+    tokens = model.tokens_per_sample
+    return places(tokens, mesh.context, is_balanced=is_balanced)
 
 
 def _again(forward: Any, *inputs: Any) -> Any:

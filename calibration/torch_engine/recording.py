@@ -122,6 +122,8 @@ class Recorder(TorchDispatchMode):
             raise NotImplementedError(f"{name} in a group without an axis")
         message = tree_leaves(values[part] if part else result)
         size = sum(tensor.nbytes for tensor in message)
+        if pattern == "send" and axis == "context":
+            pattern = "neighbour-exchange"  # all ranks send at once: one message of all
         members = 1 if pattern == "send" else group.size()
         self._calls[pattern, axis, members].append(size)
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from simulator.errors import Fault, PlanError
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.plan import Plan
+from simulator.plans.records import ParallelismSection
+
+_BEYOND = "is simulated, but not run yet"
 
 
 def refuse(plan: Plan) -> None:
@@ -22,17 +25,10 @@ def refuse(plan: Plan) -> None:
 
 def _faults(plan: Plan) -> Iterator[Fault]:
     mesh = plan.parallelism
-    beyond = "is simulated, but not run yet"
-    for key in ("context", "expert"):
-        if getattr(mesh, key) > 1:
-            yield Fault(f"parallelism.{key}", f"{key} parallelism {beyond}")
-    if mesh.zero in {1, 2} and mesh.replicas > 1:
-        problem = f"{mesh.zero}: dividing states without parameters {beyond}"
-        yield Fault("parallelism.zero", problem, "write zero = 3 or 0")
-    if mesh.zero == 3 and mesh.pipeline > 1:
-        yield Fault("parallelism.zero", f"dividing a pipeline's parameters {beyond}")
+    yield from _token_faults(mesh)
+    yield from _state_faults(mesh)
     if any(len(ranks) > 1 for ranks in mesh.placement):
-        problem = f"{mesh.schedule} keeps two copies of a stage, which {beyond}"
+        problem = f"{mesh.schedule} keeps two copies of a stage, which {_BEYOND}"
         yield Fault("parallelism.schedule", problem, "choose another, such as zb-v")
     is_bucketed = plan.synchronization.overlap and mesh.replicas > 1
     if is_bucketed and DESIGNS[mesh.schedule].has_parts:
@@ -40,6 +36,31 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         remedy = "write overlap = false"
         yield Fault("synchronization.overlap", problem, remedy)
     if any(choice.split == "neurons" for choice in mesh.layers):
-        yield Fault("parallelism.layers", f"splitting by neurons {beyond}")
+        yield Fault("parallelism.layers", f"splitting by neurons {_BEYOND}")
+    if plan.training.optimizer == "lbfgs":
+        yield Fault("training.optimizer", f"L-BFGS {_BEYOND}", "choose another")
     if plan.stage_times is not None:
         yield Fault("stage_times", "times of passes are stated, not run", "remove them")
+
+
+def _token_faults(mesh: ParallelismSection) -> Iterator[Fault]:
+    """Yield splits of tokens that are not run."""
+    if mesh.expert > 1 and mesh.tensor > 1:
+        problem = f"experts beside tensor parallelism: that {_BEYOND}"
+        yield Fault("parallelism.expert", problem, "write tensor = 1")
+    if mesh.expert_imbalance > 1:
+        problem = "routes that are run are balanced"
+        yield Fault("parallelism.expert_imbalance", problem, "write 1")
+
+
+def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
+    """Yield ways of dividing states that torch has not, or that are not run."""
+    if mesh.zero == 2 and mesh.replicas > 1:
+        problem = "2: torch divides gradients only with parameters"
+        remedy = "write zero = 3 and reshard = false"
+        yield Fault("parallelism.zero", problem, remedy)
+    if mesh.zero == 1 and mesh.overlap_gather:
+        problem = "torch's owners broadcast right after the optimizer"
+        yield Fault("parallelism.overlap_gather", problem, "leave it out")
+    if mesh.zero == 3 and mesh.pipeline > 1:
+        yield Fault("parallelism.zero", f"dividing a pipeline's parameters {_BEYOND}")

@@ -107,7 +107,8 @@ class Report:
         times: of the timed steps [s].
         spans: of one step, which is not timed.
         losses: of every step, mean over the micro-batches; empty where none is known.
-        gradient_norm: of the last step, over the whole model [1].
+        gradient_norm: of the last step, over the whole model but for experts on other
+            ranks [1].
         learnt: parameters after the last step, by their names in the whole model.
     """
 

@@ -15,12 +15,19 @@ from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import loss_parallel
 
 from calibration.modules import example_batch
-from calibration.torch_engine.building import FORMATS, build_local, loss_of
+from calibration.torch_engine.building import (
+    FORMATS,
+    build_local,
+    loss_of,
+    token_places,
+)
 from calibration.torch_engine.groups import ALWAYS, Groups
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
+from calibration.torch_engine.splits.experts import average_experts
+from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
 from calibration.torch_engine.splits.replicas import average
@@ -59,11 +66,20 @@ class Trainer:
         self.task, self.plan, self.member = task, plan, member
         self.groups = Groups(plan.parallelism.degrees, member.rank, task.device)
         divided: tuple[Axis, ...] = ("shard", "replicate")
-        self.groups.make((*ALWAYS, *(divided if self._is_sharded else ())))
+        has_shards = plan.parallelism.zero > 0
+        spread: tuple[Axis, ...] = ("expert", "expert-data")
+        has_experts = plan.parallelism.expert > 1
+        self.groups.make(
+            (
+                *ALWAYS,
+                *(divided if has_shards else ()),
+                *(spread if has_experts else ()),
+            )
+        )
         self.local = build_local(task, self.groups)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
-        self.optimizer = make_optimizer(plan, list(self.parameters.values()))
+        self.optimizer = self._make_optimizer()
         self.losses: list[float] = []
         self.norm = 0.0
         self._counted = self._mine()
@@ -90,7 +106,8 @@ class Trainer:
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""
         recorder = Recorder(self.groups.axes)
-        recorder.hold([list(self.parameters.values()), self.optimizer.state_dict()])
+        kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
+        recorder.hold([list(self.parameters.values()), list(kept.values())])
         with recorder:
             self.step(number)
         return recorder
@@ -111,6 +128,15 @@ class Trainer:
             gradient_norm=self.norm,
             learnt=self._learnt() if self.task.keeps_parameters else {},
         )
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        parameters = list(self.parameters.values())
+        mesh = self.plan.parallelism
+        if mesh.zero == 1 and mesh.shard > 1:
+            kind, settings = optimizer_kind(self.plan)
+            group = self.groups.group("shard")
+            return divide_state(parameters, group, kind, **settings)
+        return make_optimizer(self.plan, parameters)
 
     @property
     def _is_sharded(self) -> bool:
@@ -165,6 +191,9 @@ class Trainer:
             self.local.model, size, seed=seed, device=self.task.device
         )
         inputs, targets = (cut(each, replicas)[self.groups.data] for each in batch)
+        if self.plan.parallelism.context > 1:
+            own = token_places(self.plan)[self.groups.context]
+            inputs, targets = inputs[:, own], targets[:, own]
         return in_format(inputs, FORMATS[self.plan.training.precision]), targets
 
     def _finish(self) -> None:
@@ -173,7 +202,15 @@ class Trainer:
         is_late = not plan.synchronization.overlap and not self._is_sharded
         if mesh.replicas > 1 and is_late:
             wide = FORMATS[plan.training.gradient_precision]
-            average(self.parameters.values(), self.groups.group("data"), wide)
+            experts = {id(each) for each in self.local.experts}
+            dense = (
+                each for each in self.parameters.values() if id(each) not in experts
+            )
+            average(dense, self.groups.group("data"), wide)
+        if self.local.experts:
+            has_copies = mesh.replicas > mesh.expert
+            group = self.groups.group("expert-data") if has_copies else None
+            average_experts(self.local.experts, group, mesh.replicas)
         if self.local.table is not None:
             sum_copies(self.local.table, self.groups.group("embedding"))
         if not plan.training.post_validation:
@@ -202,10 +239,11 @@ class Trainer:
             if isinstance(whole, DTensor):
                 whole = whole.full_tensor()
             if name in self.local.divided:
-                group = self.groups.group("tensor")
+                axis, dim = self.local.divided[name]
+                group = self.groups.group(axis)
                 parts = [torch.empty_like(whole) for _ in range(group.size())]
                 dist.all_gather(parts, whole.contiguous(), group=group)
-                whole = torch.cat(parts, self.local.divided[name])
+                whole = torch.cat(parts, dim)
             learnt[name] = whole.float().cpu().numpy()
         return learnt
 
@@ -217,15 +255,28 @@ def _part_of(
     return loss(outputs, targets) / count
 
 
+Kind = tuple[type[torch.optim.Optimizer], dict[str, Any]]
+
+
 def make_optimizer(plan: Plan, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """Return the plan's optimizer."""
+    kind, settings = optimizer_kind(plan)
+    return kind(parameters, **settings)
+
+
+def optimizer_kind(plan: Plan) -> Kind:
+    """Return the class of the plan's optimizer, and its settings."""
     match plan.training.optimizer:
         case "adam":
-            return torch.optim.Adam(parameters, lr=_RATE / 10)
+            return torch.optim.Adam, {"lr": _RATE / 10}
+        case "adagrad":
+            return torch.optim.Adagrad, {"lr": _RATE / 10}
         case "momentum":
-            return torch.optim.SGD(parameters, lr=_RATE, momentum=0.9)
+            return torch.optim.SGD, {"lr": _RATE, "momentum": 0.9}
         case "sgd":
-            return torch.optim.SGD(parameters, lr=_RATE)
+            return torch.optim.SGD, {"lr": _RATE}
+        case "lbfgs":
+            raise AssertionError("refused before")
 
 
 def cut(values: Any, count: int) -> list[Any]:

@@ -14,8 +14,6 @@ from simulator.plan import Plan
 from simulator.result import Result
 from topologies.units import Ratio, format_quantity
 
-_BETWEEN = 1e-9  # relative; sums of bytes in another order differ by less
-
 
 class Row(NamedTuple):
     """One figure, predicted and measured.
@@ -64,7 +62,7 @@ class Comparison:
         ours = {(row.op, row.axis): row for row in self.predicted.ledger if row.count}
         theirs = {(row.op, row.axis): row for row in self.measured.ledger if row.count}
         pairs = [(ours.get(key), theirs.get(key)) for key in sorted({*ours, *theirs})]
-        return [pair for pair in pairs if not _is_same(*pair)]
+        return [(one, other) for one, other in pairs if one != other]
 
     @property
     def rows(self) -> list[Row]:
@@ -92,13 +90,6 @@ class Comparison:
             "measured": self.measured.to_json(),
             "error": {row.name: row.error for row in self.rows},
         }
-
-
-def _is_same(ours: LedgerRow | None, theirs: LedgerRow | None) -> bool:
-    if ours is None or theirs is None:
-        return False
-    size = abs(ours.bytes - theirs.bytes)
-    return ours.count == theirs.count and size <= _BETWEEN * ours.bytes
 
 
 def compare(name: str, plan: Plan, options: Options) -> Comparison:

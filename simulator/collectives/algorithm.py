@@ -48,6 +48,7 @@ class Algorithm:
         priced: that its cost depends on.
         fault: of ranks and options, why it cannot be done; empty if it can.
         is_in_switch: whether participant n is a switch that adds.
+        is_only_asked: whether a plan has to name it: no library chooses it by itself.
     """
 
     pattern: Pattern
@@ -58,6 +59,7 @@ class Algorithm:
     options: tuple[str, ...] = ()
     priced: tuple[str, ...] = ()
     is_in_switch: bool = False
+    is_only_asked: bool = False
 
     def cost(
         self, size: Bytes, num_ranks: Count, options: Options = DEFAULTS

@@ -69,6 +69,32 @@ def central_pull(num_ranks: int, size: float, *, is_colocated: bool) -> list[Ste
     return pull(num_ranks, size, num_servers=1, is_colocated=is_colocated)
 
 
+def all_reduce(num_ranks: int, size: float) -> list[Step]:
+    """Return the sends of an all-reduce through a server on rank 0: push, then pull.
+
+    Args:
+        num_ranks: n, workers [1].
+        size: S, buffer per rank [B].
+    """
+    return [
+        *central_push(num_ranks, size, is_colocated=True),
+        *central_pull(num_ranks, size, is_colocated=True),
+    ]
+
+
+def sharded_all_reduce(num_ranks: int, size: float) -> list[Step]:
+    """Return the sends of an all-reduce through a server on every rank.
+
+    Args:
+        num_ranks: n, workers and servers [1].
+        size: S, buffer per rank [B].
+    """
+    return [
+        *push(num_ranks, size, num_servers=num_ranks, is_colocated=True),
+        *pull(num_ranks, size, num_servers=num_ranks, is_colocated=True),
+    ]
+
+
 def _pairs(
     num_ranks: int, num_servers: int, *, is_colocated: bool
 ) -> tuple[Integers, Integers, Integers]:

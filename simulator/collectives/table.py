@@ -29,6 +29,7 @@ def _row(  # noqa: PLR0913 - the columns of the table
     priced: tuple[str, ...] = (),
     fault: Callable[[int, Options], str] = faults.none,
     is_in_switch: bool = False,
+    is_only_asked: bool = False,
 ) -> Algorithm:
     return Algorithm(
         pattern=pattern,
@@ -39,6 +40,7 @@ def _row(  # noqa: PLR0913 - the columns of the table
         priced=priced,
         fault=fault,
         is_in_switch=is_in_switch,
+        is_only_asked=is_only_asked,
     )
 
 
@@ -99,6 +101,18 @@ def _reductions() -> list[Algorithm]:
             "grain",
             priced=("grain",),
             is_in_switch=True,
+        ),
+        row(
+            "parameter-server",
+            exchanges.server_all_reduce,
+            "servers.all_reduce",
+            is_only_asked=True,
+        ),
+        row(
+            "sharded-servers",
+            exchanges.sharded_all_reduce,
+            "servers.sharded_all_reduce",
+            is_only_asked=True,
         ),
     ]
 

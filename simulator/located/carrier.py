@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,24 @@ _TRIED = (
 _USUAL = {"broadcast": "chain", "reduce": "chain"}
 _RINGS = frozenset({"ring", "bidirectional-ring"})
 _IN_ORDER = frozenset({"multi-ring", "hierarchical"})
+
+
+class Arrangement(NamedTuple):
+    """How a message is carried: all that its sends follow from.
+
+    Fields:
+        pattern: what it does; `send` for a message between two devices.
+        algorithm: of a collective; empty for a send.
+        groups: devices in the order of participants; all do the same at once.
+        size: of each group, in NCCL's convention for the pattern [B].
+        options: choices within the algorithm.
+    """
+
+    pattern: Pattern | Literal["send"]
+    algorithm: str
+    groups: tuple[Group, ...]
+    size: Bytes
+    options: Options = DEFAULTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,10 +111,47 @@ class Carrier:
             case pattern:
                 return self._collective(pattern, message, groups)
 
+    def arrangement(self, sent: Sent) -> Arrangement | None:
+        """Return how a message is carried; None for neighbours that send unlike sizes.
+
+        A message from each to the next around a ring is an exchange of such pairs.
+        """
+        message = sent.message
+        groups = tuple(self.mesh.groups(message, sent.roles))
+        if message.sends:
+            return None
+        match message.pattern:
+            case "send":
+                return Arrangement("send", "", groups, message.size)
+            case "neighbour-exchange" as pattern:
+                count = len(groups[0])
+                pairs = tuple((rank, (rank + 1) % count) for rank in range(count))
+                options = Options(pairs=pairs)
+                return Arrangement(pattern, "direct", groups, message.size, options)
+            case pattern:
+                name, _ = self._fastest(pattern, message, groups)
+                return self._arranged(pattern, message.size, groups, name)
+
     def _collective(
         self, pattern: Pattern, message: Message, groups: tuple[Group, ...]
     ) -> Traffic:
         """Return what a collective does, by the fastest algorithm that it may take."""
+        name, traffic = self._fastest(pattern, message, groups)
+        kind = Collective(
+            message.pattern,
+            message.axis,
+            float(message.size),
+            len(groups[0]),
+            name,
+            self.fit_of(groups).protocol,
+        )
+        self.chosen.setdefault(kind, traffic)
+        return traffic
+
+    def _fastest(
+        self, pattern: Pattern, message: Message, groups: tuple[Group, ...]
+    ) -> tuple[str, Traffic]:
+        """Return the algorithm of a collective, and what it does to the network."""
         tried = {
             name: self.placed(pattern, message.size, groups, name)
             for name in self._names(message, groups[0])
@@ -107,16 +163,7 @@ class Carrier:
                 if traffic.is_even or name == "ring"
             }
         name = min(tried, key=lambda one: tried[one].isolated_time())
-        kind = Collective(
-            message.pattern,
-            message.axis,
-            float(message.size),
-            len(groups[0]),
-            name,
-            self.fit_of(groups).protocol,
-        )
-        self.chosen.setdefault(kind, tried[name])
-        return tried[name]
+        return name, tried[name]
 
     def _names(self, message: Message, group: Group) -> tuple[str, ...]:
         """Return the algorithms that may carry a message.
@@ -159,24 +206,30 @@ class Carrier:
         return self._made[key]
 
     def _placed(
-        self, pattern: Pattern, size: Bytes, groups: Sequence[Group], name: str
+        self, pattern: Pattern, size: Bytes, groups: tuple[Group, ...], name: str
     ) -> Traffic:
-        fit = self.fit_of(groups)
+        _, _, ends, each, options = self._arranged(pattern, size, groups, name)
+        return Traffic.place(
+            self.router,
+            ends,
+            TABLE[pattern, name].rounds(len(ends[0]), each, options),
+            latency=self._hop(ends[0]),
+            start=self.fit_of(groups).start,
+        )
+
+    def _arranged(
+        self, pattern: Pattern, size: Bytes, groups: tuple[Group, ...], name: str
+    ) -> Arrangement:
+        """Return who takes part in which order: rings go where links are free."""
         num_rings = 1
         if name in _RINGS:
             rings = [self._rings(self.ordered(group)) for group in groups]
             num_rings = len(rings[0])
-            groups = [ring for several in rings for ring in several]
+            groups = tuple(ring for several in rings for ring in several)
         elif name in _IN_ORDER:
-            groups = [self.ordered(group) for group in groups]
-        algorithm, options = TABLE[pattern, name], self.options_of(groups[0])
-        return Traffic.place(
-            self.router,
-            groups,
-            algorithm.rounds(len(groups[0]), size / num_rings, options),
-            latency=self._hop(groups[0]),
-            start=fit.start,
-        )
+            groups = tuple(self.ordered(group) for group in groups)
+        options = self.options_of(groups[0])
+        return Arrangement(pattern, name, groups, size / num_rings, options)
 
     def _sent(self, message: Message, groups: tuple[Group, ...]) -> Traffic:
         """Return what one message between two devices, or around a ring, does."""

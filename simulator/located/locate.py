@@ -16,7 +16,7 @@ from simulator.errors import Infeasible
 from simulator.located.carrier import Carrier
 from simulator.located.hosts import Hosts
 from simulator.located.mesh import Mesh
-from simulator.lowering.sent import written_out
+from simulator.lowering.sent import Sent, written_out
 from simulator.network import Router, Traffic
 from simulator.placement import adapter_rate
 from simulator.plan import Plan
@@ -37,11 +37,13 @@ class Located:
     Fields:
         workload: with a body of its own for each message at each place.
         traffic: of the bodies whose message shares links.
-        carrier: that made it.
+        sent: of all bodies of one message, that message and who starts it.
+        carrier: that made the traffic.
     """
 
     workload: Workload
     traffic: Mapping[Body, Traffic]
+    sent: Mapping[Body, Sent]
     carrier: Carrier
 
 
@@ -111,4 +113,4 @@ def locate(
         }
     except GraphError as error:
         raise Infeasible(str(error)) from None
-    return Located(split, traffic, carrier)
+    return Located(split, traffic, sent, carrier)

@@ -20,7 +20,7 @@ from topologies.graphs.arrays import Floats
 from topologies.units import Ratio, Seconds, format_quantity
 
 _MOST_LINKS = 256
-_ROUNDING = 1e-6
+_ROUNDING = 1e-7
 
 
 class Overbooked(NamedTuple):

@@ -15,6 +15,7 @@ from simulator.lowering.emitter import Emitter
 from simulator.lowering.pipeline import PlainPasses, emit_passes, make_step
 from simulator.lowering.rows import rows_of
 from simulator.lowering.schedules.actions import Schedule
+from simulator.lowering.sharding.broadcasts import emit_broadcasts, has_owners
 from simulator.lowering.sharding.emission import ShardedPasses, emit_new_parameters
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.lowering.staged import LoweredStage
@@ -46,7 +47,7 @@ def lower(
     rule = sharding_of(plan)
     for rank in range(len(rows)):
         reduced: tuple[Hashable, ...] = ()
-        if rule is None:
+        if rule is None or has_owners(plan):
             emit_passes(emitter, step, rank, PlainPasses.of(step, rank))
         else:
             sharded = ShardedPasses.of(step, rank, rule)
@@ -59,7 +60,9 @@ def lower(
         emit_gradient_norm(emitter, plan)
     for rank in range(plan.parallelism.pipeline):
         emit_optimizer(emitter, plan, stages, rank)
-        if rule is not None:
+        if rule is not None and has_owners(plan):
+            emit_broadcasts(emitter, plan, stages, rank)
+        elif rule is not None:
             emit_new_parameters(emitter, rule, stages, rank)
     multiplicity = int(plan.parallelism.degrees.plane)
     roles = tuple(Role(0, rank, 0, multiplicity) for rank in range(len(rows)))

@@ -2,7 +2,7 @@
 
 What tensor ranks send is in `tensor_split`, what experts and attention over several
 devices send, in `experts` and `context`, and what operators that divide the places of
-a grid, in `borders`; what torch's DTensor does otherwise, in `dtensor`.
+a grid, in `borders`; what torch's DTensor sends otherwise, in `dtensor`.
 """
 
 from __future__ import annotations

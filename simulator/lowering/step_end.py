@@ -10,6 +10,7 @@ from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import NORM_BYTES, element_bytes
 from simulator.lowering.pipeline import Step, last_gradients
 from simulator.lowering.served import is_served, pulled, pushed
+from simulator.lowering.sharding.broadcasts import has_owners
 from simulator.lowering.sharding.rule import gradient_shards, state_shards
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
@@ -40,7 +41,8 @@ def emit_gradient_sync(
         size = element_bytes(plan.training.gradient_precision) * replicated
         size /= gradient_shards(plan)
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
-    is_late = not plan.synchronization.overlap and not parallelism.zero
+    is_whole = not parallelism.zero or has_owners(plan)
+    is_late = not plan.synchronization.overlap and is_whole
     if is_served(plan) and is_late:
         total = sum(low.gradient_bytes for low in mine)
         items += [pushed(total), pulled(total)]
@@ -99,7 +101,7 @@ def emit_gradient_norm(emitter: Emitter, plan: Plan) -> None:
     parallelism = plan.parallelism
     ranks = tuple(range(parallelism.pipeline))
     after: tuple[Hashable, ...] = tuple(("gradients", rank) for rank in ranks)
-    if state_shards(plan) > 1:
+    if state_shards(plan) > 1 and not has_owners(plan):
         after = tuple(_emit_norm_of_parts(emitter, rank) for rank in ranks)
     after = (*after, *(key for key in emitter.index if _is_between_ranks(key)))
     items: tuple[Item, ...] = ()

@@ -6,17 +6,18 @@ takes what its largest operator does. Of attention over several devices' tokens,
 and values of others come on top, and of experts the rows on both sides of an exchange.
 
 A loss that is not computed in place keeps further copies of the logits in fp32: torch's
-`cross_entropy` has the fp32 logits' log-softmax, the gradient of that and the gradient
-of the logits at once, where Megatron-LM's vocabulary-parallel one overwrites a single
-copy. Either has the logits in the format of compute besides.
+`cross_entropy` has the log-softmax, the gradient of that and the gradient of the logits
+at once; over logits that tensor ranks divide (`loss_parallel`) an exponential besides.
+Megatron-LM's vocabulary-parallel one overwrites a single copy. All have the logits in
+the format of compute too.
 
 Limits: what a layer keeps stays until its backward has ended, copies of logits too.
 The dense gradient of an embedding's table comes when all else is gone, and is not
 counted; nor are forward passes, which need less than the backward of the same layer. Of
 an element-wise operator, one gradient is as large as what it keeps.
 
-Source: the copies, torch 2.13's `torch/nn/functional.py` and Megatron-LM's
-`cross_entropy.py`, both from memory.
+Source: the copies, torch 2.13, `torch/distributed/tensor/parallel/loss.py`; those of
+its `cross_entropy` and of Megatron-LM's `cross_entropy.py` from memory.
 """
 
 from __future__ import annotations

@@ -114,14 +114,14 @@ class Stretches:
     ) -> tuple[Need, ...]:
         """Return what consecutive layers of a stage take, the same for equal calls."""
         is_kept = self.kept is not None and microbatch == 0 and is_first_kept(self.plan)
-        low = next(low for low in self.stages if low.stage.index == stage)
-        last = len(low.stage.layers) - 1
+        layers = self.stages[stage].stage.layers
+        last = len(layers) - 1
         first, end = ends or (0, last)
         key = (stage, first, end, is_kept)
         if key not in self.slices:
             needs = self.kept if is_kept and self.kept else self.usual
-            layers = low.stage.layers[first : end + 1]
-            own = tuple(Need(layer, needs[layer]) for layer in layers)
+            chosen = layers[first : end + 1]
+            own = tuple(Need(layer, needs[layer]) for layer in chosen)
             if self.early and not is_kept:
                 size = self.early[stage] if end == last else 0.0
                 own = _early(own, size)

@@ -40,6 +40,7 @@ LayerSplit = Literal["samples", "neurons"]
 DenseScheme = Literal["all-at-once", "in-turn", "in-slices"]
 DenseUpdates = Literal["once", "each-portion"]
 Attention = Literal["materialized", "flash"]
+Gather = Literal["layer", "weight"]
 Kernels = Literal["library", "eager", "compiled", "engine"]
 Family = Literal["gpt", "bert", "llama", "mlp", "lstm"]
 Scheme = Literal["all-reduce", "parameter-server"]
@@ -57,6 +58,8 @@ Algorithm = Literal[
     "hierarchical",
     "torus-2d",
     "in-network",
+    "parameter-server",
+    "sharded-servers",
 ]
 Comparison = Literal["<", "<=", ">", ">="]
 

@@ -28,6 +28,7 @@ from simulator.plans.fields import (
     DenseUpdates,
     Family,
     Framework,
+    Gather,
     GradientPrecision,
     Kernels,
     LayerSplit,
@@ -301,6 +302,12 @@ class ParallelismSection(Section):
         " keep whole ones up to the last; left out, in every one unless there is a"
         " pipeline.",
     )
+    gather: Gather = Field(
+        default="layer",
+        description="What is gathered, and its gradients reduced, in one message where"
+        " zero = 3: a layer, as FSDP flattens it, or each weight of it by itself, which"
+        " is dropped after every use, that of recomputation included (DeepSpeed).",
+    )
     overlap_gather: bool = Field(
         default=False,
         description="Whether zero = 1 and 2 gather the updated parameters, bucket by"
@@ -470,7 +477,8 @@ class TrainingSection(Section):
     loss_copies: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
         default=1,
         description="Copies of the logits in fp32 that the loss has at once: 1 where"
-        " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them.",
+        " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them, 4 as"
+        " its loss_parallel does.",
     )
     framework: Framework = Field(
         default="megatron",

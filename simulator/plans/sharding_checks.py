@@ -14,6 +14,9 @@ def sharding_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
     if not parallelism.reshard and zero < 3:
         problem = f"false, but under zero = {zero} parameters are not divided"
         yield _needs("reshard", problem, "write zero = 3, or leave it out")
+    if parallelism.gather != "layer" and zero < 3:
+        problem = f"{parallelism.gather}, but under zero = {zero} no layer is gathered"
+        yield _needs("gather", problem, "write zero = 3, or leave it out")
     if parallelism.overlap_gather and zero not in {1, 2}:
         problem = f"true, but zero = {zero} gathers nothing after the optimizer"
         yield _needs("overlap_gather", problem, "write zero = 1 or 2, or leave it out")

@@ -194,3 +194,34 @@ def test_zero_3_sends_half_as_much_again_as_data_parallelism():
     sent = found["all-gather", "shard"] + found["reduce-scatter", "shard"]
     head = plain.build_model().layers[-1].parameters
     assert sent + E * head == 1.5 * (2 * all_reduced)
+
+
+@pytest.mark.parametrize("microbatches", [1, 2])
+def test_weights_gathered_by_themselves_are_gathered_for_every_use(microbatches):
+    """Blocks of h = 512: qkv, projection and both of the feed-forward part have 3 h²,
+    h², 4 h² and 4 h² weights and 9 h biases; norms of 4 h are few and stay everywhere,
+    as do 32 h positions and the last norm. The table of 512 h is the root.
+
+    A forward pass gathers a block's four, a backward pass four for the recomputation,
+    and all but the one used last again for gradients; without recomputation, four. The
+    root is gathered once a micro-batch. Every gradient is a reduction of its own.
+    """
+    h, layers, m = 512, 2, microbatches
+    dims = {"model.hidden": h, "model.heads": 4, "model.vocabulary": 512}
+    changes = {"gather": "weight", "prefetch": 0}
+    table, block, last = 512 * h, 12 * h * h + 9 * h, 4 * h * h + h
+
+    def rows(recompute):
+        given = {**changes, "recompute": recompute}
+        small = sharded(3, given, data=4, layers=layers, microbatches=m)
+        return rows_of(small.replace(dims))
+
+    full, none = rows("full"), rows("none")
+    once, again = table + layers * 2 * block, layers * (block - last)
+    assert none["all-gather", "shard"] == (m * E * once, m * (1 + layers * 8))
+    assert full["all-gather", "shard"] == (
+        m * E * (once + again),
+        m * (1 + layers * 11),
+    )
+    reduced = (m * G * (table + layers * block), m * (1 + layers * 4))
+    assert full["reduce-scatter", "shard"] == none["reduce-scatter", "shard"] == reduced

@@ -85,8 +85,7 @@ def test_experts_have_rows_on_both_sides_of_an_exchange():
 
 
 def test_a_workspace_is_that_of_the_chosen_algorithm():
-    """VGG-16's second convolution, of 64 channels on 224 x 224 and 32 samples.
-
+    """VGG-16's second convolution, of 64 channels on 224 x 224 and 32 samples:
     Winograd's F(4x4, 3x3) has 56 x 56 tiles a sample, each 36 numbers of 4 bytes for
     every channel in and out, and 36 for every filter.
     """

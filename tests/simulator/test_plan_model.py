@@ -147,3 +147,17 @@ def test_a_llama_gets_latent_attention_by_its_keys():
 )
 def test_what_tensor_ranks_divide(name, counts):
     assert counts == divided(Plan.from_mapping(mapping(name=name)).build_model())
+
+
+@pytest.mark.parametrize("model", [{"name": "gpt2"}, {"name": "gpt3-175b"}])
+def test_a_gpt_without_dropout_differs_in_nothing_else(model):
+    whole = Plan.from_mapping(mapping(**model)).build_model()
+    less = Plan.from_mapping(mapping(**model, dropout=False)).build_model()
+    assert less.parameters == whole.parameters
+
+    def names(network):
+        block = next(layer for layer in network.layers if layer.role == "block")
+        return [operator.name for operator in block.operators]
+
+    assert [name for name in names(whole) if "dropout" not in name] == names(less)
+    assert names(whole) != names(less)

@@ -65,6 +65,25 @@ micro = 2
 """
 
 
+MIXTURE = f"""
+[model]
+family = "llama"
+layers = 2
+hidden = 32
+heads = 4
+feed_forward = 48
+sequence_length = 8
+vocabulary = 64
+experts = 4
+top_k = 2
+expert_feed_forward = 16
+[batch]
+global = 8
+micro = 1
+{TRAINING}
+"""
+
+
 def plan_of(text, **changes):
     """Return a plan with changes by section and key, such as parallelism__tensor."""
     keys = {key.replace("__", "."): value for key, value in changes.items()}

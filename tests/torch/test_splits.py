@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from small_plans import GPT, LLAMA, MLP, Worlds, plan_of  # noqa: E402
+from small_plans import GPT, LLAMA, MIXTURE, MLP, Worlds, plan_of  # noqa: E402
 
 from calibration.torch_engine.reference import deviation  # noqa: E402
 from calibration.torch_engine.task import ledger_of  # noqa: E402
@@ -97,6 +97,61 @@ CASES = {
             "cluster__devices_per_node": 4,
             "parallelism__tensor": 2,
             "parallelism__pipeline": 2,
+        },
+    ),
+    "experts": (MIXTURE, {"parallelism__expert": 2}),
+    "experts, each on two of four ranks": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__expert": 2,
+            "synchronization__bucket": "10 kB",
+        },
+    ),
+    "experts x pipeline": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__expert": 2,
+            "parallelism__pipeline": 2,
+            "synchronization__overlap": False,
+        },
+    ),
+    "context": (
+        LLAMA,
+        {"parallelism__context": 2, "parallelism__context_method": "all-gather"},
+    ),
+    "context around a ring of two": (LLAMA, {"parallelism__context": 2}),
+    "context around a ring of four": (
+        LLAMA,
+        {"cluster__devices_per_node": 4, "parallelism__context": 4},
+    ),
+    "context x data x tensor": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 8,
+            "parallelism__context": 2,
+            "parallelism__context_method": "all-gather",
+            "parallelism__tensor": 2,
+        },
+    ),
+    "context of experts in a pipeline": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__context": 2,
+            "parallelism__context_method": "all-gather",
+            "parallelism__expert": 2,
+            "parallelism__pipeline": 2,
+        },
+    ),
+    "optimizer": (GPT, {"parallelism__zero": 1}),
+    "optimizer x tensor": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 1,
+            "parallelism__tensor": 2,
         },
     ),
     "states": (GPT, {"parallelism__zero": 3}),

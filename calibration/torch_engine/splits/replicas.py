@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,11 @@ from topologies.units import Bytes, number_in
 
 
 def replicate(
-    module: nn.Module, group: dist.ProcessGroup, bucket: Bytes, dtype: torch.dtype
+    module: nn.Module,
+    group: dist.ProcessGroup,
+    bucket: Bytes,
+    dtype: torch.dtype,
+    others: Sequence[nn.Parameter] = (),
 ) -> DistributedDataParallel:
     """Return a module whose gradients are averaged while its backward goes on.
 
@@ -24,7 +28,15 @@ def replicate(
         group: of the replicas.
         bucket: gradients that are summed together [B].
         dtype: in which they are sent.
+        others: parameters that differ between the ranks, and are left alone.
     """
+    names = [
+        name
+        for name, each in module.named_parameters()
+        if any(each is other for other in others)
+    ]
+    ignoring = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model  # noqa: SLF001 - torch names no other way
+    ignoring(module, names)
     replicated = DistributedDataParallel(
         module,
         process_group=group,

@@ -24,7 +24,12 @@ from dataclasses import dataclass, field
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.pipeline import Step
 from simulator.lowering.schedules.actions import Action, Kind
-from simulator.lowering.sharding.messages import copying_out, gathering, reductions
+from simulator.lowering.sharding.messages import (
+    copying_out,
+    gathering,
+    gathering_again,
+    reductions,
+)
 from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.sharding.units import Part, Unit, parts_of
 from simulator.lowering.sharding.visits import Visit, visits_of
@@ -114,7 +119,8 @@ class ShardedPasses:
             if visit.part is None or not visit.is_gathered:
                 continue
             unit = visit.part.unit
-            body = _gather_body(emitter, self.rule, unit)
+            is_again = action.kind == "B"
+            body = _gather_body(emitter, self.rule, unit, is_again=is_again)
             if not body.items:
                 continue
             bound = place - self.rule.prefetch - 1
@@ -209,9 +215,13 @@ def emit_new_parameters(
     emitter.emit(("parameters", rank), draft)
 
 
-def _gather_body(emitter: Emitter, rule: Sharding, unit: Unit) -> Body:
-    messages = gathering(rule, unit)
-    return emitter.body(("gather", unit), f"gather {unit.name}", "message", *messages)
+def _gather_body(
+    emitter: Emitter, rule: Sharding, unit: Unit, *, is_again: bool = False
+) -> Body:
+    again = gathering_again(rule, unit) if is_again else ()
+    messages = (*gathering(rule, unit), *again)
+    key = ("gather", unit, len(messages))
+    return emitter.body(key, f"gather {unit.name}", "message", *messages)
 
 
 def _layer_items(

@@ -30,6 +30,14 @@ def gathering(rule: Sharding, unit: Unit) -> tuple[Message, ...]:
     return _divided(rule, unit, "parameters", "all-gather", rule.element)
 
 
+def gathering_again(rule: Sharding, unit: Unit) -> tuple[Message, ...]:
+    """Return what of a unit is gathered a second time after recomputation.
+
+    Weights that are dropped after each use, but for the last, which is used next.
+    """
+    return gathering(rule, unit)[:-1] if rule.is_regathered else ()
+
+
 def reductions(rule: Sharding, unit: Unit) -> tuple[Reduction, ...]:
     """Return what sums a unit's gradients, each after the one before.
 
@@ -55,7 +63,9 @@ def _divided(
     rule: Sharding, unit: Unit, name: str, pattern: Pattern, element: Bytes
 ) -> tuple[Message, ...]:
     """Return a unit's messages over the ranks that divide it; none over one rank."""
-    dense = Message(name, pattern, "shard", element * (unit.parameters - unit.experts))
+    whole = unit.parameters - unit.experts
+    sizes = unit.weights if rule.gathers_weights else (whole,)
+    dense = [Message(name, pattern, "shard", element * size) for size in sizes]
     experts = Message(f"expert {name}", pattern, "expert-data", element * unit.experts)
-    sent = ((dense, rule.shards), (experts, rule.expert_shards))
+    sent = (*((each, rule.shards) for each in dense), (experts, rule.expert_shards))
     return tuple(message for message, ranks in sent if ranks > 1 and message.size)

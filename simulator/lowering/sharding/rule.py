@@ -44,6 +44,9 @@ class Sharding:
         is_lasting: whether parameters that are not stay until the step ends, as those
             of a pipeline's stages do, or else until no micro-batch is under way.
         is_reduced_each: whether gradients are reduced in every micro-batch.
+        gathers_weights: whether each weight is a message, and is dropped after use.
+        is_regathered: whether such weights are gathered once for the recomputation in
+            a backward pass, and again for their gradients.
         is_overlapped: whether the backward goes on while gradients are reduced.
         gathers_in_forward: whether stages 1 and 2 gather in the next forward.
     """
@@ -58,6 +61,8 @@ class Sharding:
     is_resharded: bool
     is_lasting: bool
     is_reduced_each: bool
+    gathers_weights: bool
+    is_regathered: bool
     is_overlapped: bool
     gathers_in_forward: bool
 
@@ -85,6 +90,8 @@ def sharding_of(plan: Plan) -> Sharding | None:
         is_resharded=mesh.reshard,
         is_lasting=has_pipeline,
         is_reduced_each=mesh.zero > 1 and (each or plan.num_microbatches == 1),
+        gathers_weights=mesh.gather == "weight",
+        is_regathered=mesh.gather == "weight" and mesh.recompute == "full",
         is_overlapped=plan.synchronization.overlap,
         gathers_in_forward=mesh.overlap_gather,
     )

@@ -15,9 +15,15 @@ from typing import NamedTuple
 from models.model import Layer
 from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.staged import LoweredStage, copies_tied_table
-from simulator.lowering.stages import expert_parameters, layer_parameters
+from simulator.lowering.stages import (
+    expert_parameters,
+    layer_parameters,
+    local_parameters,
+)
 from simulator.plan import Plan
 from topologies.units import Count
+
+_KEPT: Count = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,17 +35,22 @@ class Unit:
         parameters: on one tensor rank, whole [1].
         experts: those among them that not all replicas hold [1].
         is_root: whether it stays while any micro-batch is under way.
+        weights: those among the others that are a message each; none for one of all
+            [1].
     """
 
     name: str
     parameters: Count
     experts: Count = 0.0
     is_root: bool = False
+    weights: tuple[Count, ...] = ()
 
     def joined(self, other: Unit, name: str, *, is_root: bool = False) -> Unit:
         """Return this unit and another as one."""
         parameters = self.parameters + other.parameters
-        return Unit(name, parameters, self.experts + other.experts, is_root)
+        experts = self.experts + other.experts
+        weights = self.weights + other.weights
+        return Unit(name, parameters, experts, is_root, weights)
 
 
 class Part(NamedTuple):
@@ -146,4 +157,19 @@ def _unit(plan: Plan, layer: Layer) -> Unit:
         layer.name,
         layer_parameters(layer, tensor, expert, is_tied_copy=has_copy),
         expert_parameters(layer, tensor, expert),
+        weights=_weights(plan, layer),
     )
+
+
+def _weights(plan: Plan, layer: Layer) -> tuple[Count, ...]:
+    """Return the parameters of each message of a layer, where weights are gathered.
+
+    Gains and biases that are no more than a threshold stay on every device.
+
+    Source: DeepSpeed, `stage3_param_persistence_threshold`, 100 000 by default.
+    """
+    if plan.parallelism.gather == "layer":
+        return ()
+    tensor = plan.parallelism.tensor
+    each = (local_parameters(operator, tensor) for operator in layer.operators)
+    return tuple(count for count in each if count > _KEPT)

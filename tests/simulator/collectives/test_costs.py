@@ -13,6 +13,7 @@ rows = pytest.mark.parametrize(
     "row", TABLE.values(), ids=lambda r: f"{r.pattern}-{r.name}"
 )
 
+AT_ONCE = {"direct", "central", "sharded", "parameter-server", "sharded-servers"}
 ranks = st.integers(1, 32)
 sizes = st.one_of(st.just(0.0), st.floats(1.0, 1e9))
 
@@ -125,7 +126,7 @@ def test_no_algorithm_beats_the_bounds(row, num_ranks, size):
     least = size if row.is_in_switch else least_bytes(row.pattern, size, num_ranks)
     assert cost.port_bytes >= least * (1 - 1e-12)
     # In a round anyone hears of as many as send to it at once, which may be all.
-    is_at_once = row.is_in_switch or row.name in {"direct", "central", "sharded"}
+    is_at_once = row.is_in_switch or row.name in AT_ONCE
     assert cost.steps >= (1 if is_at_once else num_doublings(num_ranks))
 
 
