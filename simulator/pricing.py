@@ -20,6 +20,7 @@ from simulator.costs.compute import matrix_time, memory_time, roofline_time
 from simulator.costs.elementwise import minimum, where
 from simulator.costs.messages import exchange_time, transfer_time
 from simulator.exchange import exchange_group
+from simulator.measured import measured_time
 from simulator.mesh import Degrees
 from simulator.neighbours import busiest
 from simulator.placement import Group, adapter_rate, group, ranks_per_node
@@ -36,6 +37,7 @@ from simulator.workload import (
     Repeat,
 )
 from topologies.hardware import Cluster
+from topologies.kernels import KernelTable
 from topologies.profile import Profile
 from topologies.units import FlopPerSecond, Ratio, Seconds
 
@@ -53,6 +55,7 @@ class Pricer:
         degrees: ranks of each mesh axis.
         algorithm: of the all-reduce between replicas, or `auto`.
         servers: of parameters, if there are any.
+        kernels: measured in the plan's number format, if the profile has them.
         pace: times of kernels over what the formulas say, from a measured step [1].
     """
 
@@ -63,6 +66,7 @@ class Pricer:
     algorithm: str
     narrow_peak: FlopPerSecond = 0.0
     servers: Servers | None = None
+    kernels: KernelTable | None = None
     pace: Ratio = 1.0
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -113,7 +117,11 @@ class Pricer:
         return self.pace * self.formula_time(work)
 
     def formula_time(self, work: Work) -> Seconds:
-        """Return the same at the pace of the formulas."""
+        """Return the same at the pace of measured kernels, or of the formulas."""
+        if self.kernels is not None:
+            time = measured_time(work, self.kernels)
+            if time is not None:
+                return time
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
         if work.kind == "local":

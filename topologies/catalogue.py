@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from topologies.hardware import Device, Link
+from topologies.profile import is_file_name
 from topologies.units import BytesPerSecond, format_quantity, parse_quantity
 
 _ROOT = Path(__file__).with_name("catalogue")
@@ -29,14 +30,38 @@ class UnknownName(ValueError):  # noqa: N818 - reads as the message it carries
     """A name that the catalogue does not have; the message offers the nearest."""
 
 
-@cache
 def device(name: str) -> Device:
     """The accelerator called `name`, or that has it among its aliases.
+
+    A name that ends in `.toml` is the path of a file that `simulate calibrate` wrote:
+    the device is the one in it, and the file its profile.
 
     Raises:
         UnknownName: there is none.
     """
+    if is_file_name(name):
+        return _parse_device(_measured(Path(name)), name)
+    return _named_device(name)
+
+
+@cache
+def _named_device(name: str) -> Device:
     entry = _load("devices", name)
+    return _parse_device(entry, entry["profile"])
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    """The table `[device]` of a file."""
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))["device"]
+    except OSError as error:
+        raise UnknownName(f"{path.name} cannot be read: {error.strerror}") from None
+    except KeyError:
+        raise UnknownName(f"{path.name} has no table [device]") from None
+    return table
+
+
+def _parse_device(entry: dict[str, Any], profile: str) -> Device:
     return Device(
         name=entry["name"],
         peak={
@@ -47,7 +72,7 @@ def device(name: str) -> Device:
         memory_bandwidth=parse_quantity(entry["memory_bandwidth"], "B/s"),
         num_units=entry.get("num_units", 0),
         fabric=entry["fabric"],
-        profile=entry["profile"],
+        profile=profile,
         source=_cite(entry),
     )
 

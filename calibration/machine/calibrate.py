@@ -1,0 +1,86 @@
+"""`simulate calibrate`: measure this machine, and write what was found as a profile."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+from calibration.machine.clock import Clock
+from calibration.machine.links import Links, measured_links
+from calibration.machine.profile_file import Machine, memory_of, profile_text
+from calibration.machine.quiet import conditions, quieten
+from calibration.machine.shapes import GRIDS
+from calibration.machine.sweep import Say, Sweep, to_stderr
+from topologies.units import Seconds
+
+
+def calibrate(
+    out: Path,
+    *,
+    device: str = "cpu",
+    formats: tuple[str, ...] = ("fp32",),
+    grid: str | None = None,
+    budget: Seconds = math.inf,
+    with_links: bool = True,
+    say: Say = to_stderr,
+) -> bool:
+    """Measure kernels and links, and write a profile; return whether all was measured.
+
+    Interrupted, or at the end of the budget, it writes what is finished.
+
+    Args:
+        out: file of the profile.
+        device: `cpu` or `cuda`.
+        formats: of numbers, most wanted first.
+        grid: which sizes, a name of `shapes.GRIDS`; those of the device if left out.
+        budget: after which nothing is begun [s].
+        with_links: whether two processes exchange messages.
+        say: told of progress.
+    """
+    quieten()
+    found = conditions(device)
+    say(f"this machine: {found}")
+    deadline = time.monotonic() + budget
+    sizes = GRIDS[grid or ("gpu" if device == "cuda" else "cpu")]
+    sweeps: dict[str, Sweep] = {}
+    measured = Links({}, ())
+    is_interrupted = False
+    try:
+        for number_format in formats:
+            clock = Clock(device, repetitions=7)
+            sweeps[number_format] = sweep = Sweep(
+                clock=clock, number_format=number_format, deadline=deadline, say=say
+            )
+            sweep.run(sizes)
+        if with_links and time.monotonic() < deadline:
+            measured = measured_links(device, say)
+    except KeyboardInterrupt:
+        say("interrupted; what is finished is written")
+        is_interrupted = True
+    begun = {name: sweep for name, sweep in sweeps.items() if sweep.measured}
+    if not begun:
+        return False
+    machine = Machine(
+        name=name_of(device),
+        device=device,
+        memory=memory_of(device),
+        sweeps=begun,
+        conditions=found,
+        links=measured.fits,
+        rows=measured.rows,
+        is_complete=not is_interrupted and all(s.is_complete for s in begun.values()),
+    )
+    out.write_text(profile_text(machine), encoding="utf-8")
+    say(f"wrote {out}")
+    return machine.is_complete
+
+
+def name_of(device: str) -> str:
+    """Return what the measured device is called."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"one thread of {platform.machine()}"
