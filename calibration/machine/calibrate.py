@@ -27,8 +27,8 @@ def calibrate(
     budget: Seconds = math.inf,
     with_links: bool = True,
     say: Say = to_stderr,
-) -> bool:
-    """Measure kernels and links, and write a profile; return whether all was measured.
+) -> None:
+    """Measure kernels and links, and write a profile.
 
     Interrupted, or at the end of the budget, it writes what is finished.
 
@@ -40,7 +40,13 @@ def calibrate(
         budget: after which nothing is begun [s].
         with_links: whether two processes exchange messages.
         say: told of progress.
+
+    Raises:
+        KeyboardInterrupt: again, when what is finished is written.
+        OSError: there is no GPU, or the file cannot be written.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Unavailable("torch sees no NVIDIA GPU")
     quieten()
     found = conditions(device)
     say(f"this machine: {found}")
@@ -51,7 +57,7 @@ def calibrate(
     is_interrupted = False
     try:
         for number_format in formats:
-            clock = Clock(device, repetitions=7)
+            clock = Clock(device)
             sweeps[number_format] = sweep = Sweep(
                 clock=clock, number_format=number_format, deadline=deadline, say=say
             )
@@ -63,7 +69,7 @@ def calibrate(
         is_interrupted = True
     begun = {name: sweep for name, sweep in sweeps.items() if sweep.measured}
     if not begun:
-        return False
+        raise KeyboardInterrupt
     machine = Machine(
         name=name_of(device),
         device=device,
@@ -75,8 +81,8 @@ def calibrate(
         is_complete=not is_interrupted and all(s.is_complete for s in begun.values()),
     )
     out.write_text(profile_text(machine), encoding="utf-8")
-    say(f"wrote {out}")
-    return machine.is_complete
+    if is_interrupted:
+        raise KeyboardInterrupt
 
 
 def name_of(device: str) -> str:

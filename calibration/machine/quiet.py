@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 
 import torch
 
+from topologies.units import parse_quantity
+
 _MMAP_THRESHOLD = -3  # of mallopt(3)
 _TRIM_THRESHOLD = -1
-_LARGEST = 2**31 - 1
+_MOST_MAPPED = int(parse_quantity("32 MiB", "B"))  # that glibc takes
+_NEVER = 2**31 - 1
 
 
 def quieten() -> None:
@@ -23,8 +26,8 @@ def quieten() -> None:
     torch.set_num_threads(1)
     try:
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
-        libc.mallopt(_TRIM_THRESHOLD, _LARGEST)
+        libc.mallopt(_MMAP_THRESHOLD, _MOST_MAPPED)
+        libc.mallopt(_TRIM_THRESHOLD, _NEVER)
     except (OSError, AttributeError):  # another C library
         return
 

@@ -6,8 +6,9 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ from calibration.modules.placing import Placing
 from calibration.modules.table import Recipe, module_of
 from models.catalogue import build as build_model
 from models.model import Model
-from models.operators import Convolution, Linear
+from models.operators import Convolution, Linear, Lstm
 from models.work import Share
 from topologies.kernels import KernelTable, Point
 from topologies.units import Ratio, Seconds
@@ -69,11 +70,29 @@ class Sweep:
             self._each("products", self._products(grid))
             self._each("convolutions", self._convolutions(grid))
             for model, sizes in grid.networks:
-                own = self._network(dict(model), sizes)
-                self._each(f"operators of {_named(dict(model))}", own)
-                self._updates(dict(model))
+                for samples in sizes:
+                    self.network(model, samples)
         finally:
             torch.backends.cuda.matmul.allow_tf32 = allowed
+
+    def network(self, section: Mapping[str, Any], samples: int) -> None:
+        """Measure the operators of a network one by one, and its update.
+
+        Args:
+            section: a plan's `[model]`.
+            samples: of the batch [1].
+        """
+        model, place = layer_table(section), self.place
+        name = f"operators of {model.name}, {samples} samples"
+        recurrent = self._recurrent(model, samples)
+        if recurrent:
+            self._each(f"products in {name}", iter(recurrent))
+        own = replays(model, samples, dtype=place.dtype, device=self.clock.device)
+        self._each(name, own)
+        if time.monotonic() < self.deadline:
+            self.measured += updates(
+                model, self.number_format, place.dtype, self.clock
+            )
 
     def _each(self, what: str, found: Iterator[Replay]) -> None:
         begin, count = time.monotonic(), len(self.measured)
@@ -87,11 +106,6 @@ class Sweep:
         seconds = time.monotonic() - begin
         points = len(self.measured) - count
         self.say(f"{self.number_format} {what}: {points} points in {seconds:.0f} s")
-
-    def _updates(self, model: dict[str, object]) -> None:
-        if time.monotonic() < self.deadline:
-            table, dtype = network(model), self.place.dtype
-            self.measured += updates(table, self.number_format, dtype, self.clock)
 
     def _products(self, grid: Grid) -> Iterator[Replay]:
         for operator, rows in products(grid):
@@ -113,14 +127,19 @@ class Sweep:
             torch.nn.init.normal_(parameter, std=0.02)
         return Replay(operator, module, (inputs,), samples)
 
-    def _network(self, model: dict[str, object], sizes: tuple[int, ...]) -> Iterator[Replay]:
-        for samples in sizes:
-            yield from replays(
-                network(model),
-                samples,
-                dtype=self.place.dtype,
-                device=self.clock.device,
-            )
+    def _recurrent(self, model: Model, samples: int) -> list[Replay]:
+        """Return the products inside recurrent layers, which run as one operator."""
+        found = []
+        layers = {id(layer): layer for layer in model.layers}.values()
+        for operator in (each for layer in layers for each in layer.operators):
+            if isinstance(operator, Lstm):
+                gates = 4 * operator.hidden
+                rows = {operator.inner: samples * operator.steps}
+                for inner, count in (*rows.items(), (operator.hidden, samples)):
+                    inputs = torch.randn(count, inner, **self.place._asdict())
+                    product = Linear("product", 1, inner, gates)
+                    found.append(self._replay(product, inputs.requires_grad_(), count))
+        return found
 
     def table(self) -> KernelTable:
         """Return what has been measured, as curves over a roofline of its best."""
@@ -140,10 +159,10 @@ class Sweep:
         return statistics.median(each.spread for each in self.measured)
 
 
-def network(model: dict[str, object]) -> Model:
-    """Return the layer table of a plan's `[model]`."""
-    changes = {key: value for key, value in model.items() if key != "name"}
-    return build_model(_named(model), changes)
+def layer_table(section: Mapping[str, Any]) -> Model:
+    """Return the network of a plan's `[model]`."""
+    changes = {key: value for key, value in section.items() if key != "name"}
+    return build_model(str(section.get("name") or section.get("family")), changes)
 
 
 def merged(points: list[Point]) -> tuple[Point, ...]:
@@ -164,10 +183,6 @@ def merged(points: list[Point]) -> tuple[Point, ...]:
 
 def _positive(rates: Iterator[float]) -> list[float]:
     return [rate for rate in rates if rate > 0] or [1.0]
-
-
-def _named(model: dict[str, object]) -> str:
-    return str(model.get("name") or model.get("family"))
 
 
 def _is_compound(replay: Replay) -> bool:
