@@ -39,7 +39,8 @@ class Prediction:
         samples, tokens: of a step, over all replicas [1].
         devices: that take part [1].
         mfu: model FLOP/s over peak [1].
-        memory_peak_bytes: on the fullest device [B].
+        memory_peak_bytes: on the fullest device, with context and libraries [B].
+        memory_allocated_bytes, memory_reserved_bytes: as torch reports them [B].
         fits: whether that is no more than it has.
     """
 
@@ -51,6 +52,8 @@ class Prediction:
     devices: int
     mfu: Ratio
     memory_peak_bytes: Bytes
+    memory_allocated_bytes: Bytes
+    memory_reserved_bytes: Bytes
     fits: bool
 
     @property
@@ -74,6 +77,8 @@ class Prediction:
             "flop_per_s": self.model_flop / time,
             "mfu": self.mfu * self.step_time_s / time,
             "memory_peak_bytes": self.memory_peak_bytes,
+            "memory_allocated_bytes": self.memory_allocated_bytes,
+            "memory_reserved_bytes": self.memory_reserved_bytes,
         }
         return values[name]
 
@@ -136,6 +141,8 @@ def predict_training(plan: Plan, engine: Engine = "analytical") -> Prediction:
         devices=plan.world_size,
         mfu=model_flop_utilization(job, time),
         memory_peak_bytes=parts.total,
+        memory_allocated_bytes=parts.allocated,
+        memory_reserved_bytes=parts.reserved,
         fits=parts.total <= job.cluster.device.memory,
     )
 

@@ -16,6 +16,8 @@ QUANTITIES: dict[str, str] = {
     "speedup": "1",
     "flop_speedup": "1",
     "memory_peak_bytes": "B",
+    "memory_allocated_bytes": "B",
+    "memory_reserved_bytes": "B",
     "collective_time_s": "s",
 }
 """What may be measured, and its unit; the first that a row has is its main one."""

@@ -20,8 +20,17 @@ def attention(shape: TransformerShape) -> tuple[Operator, ...]:
     width = shape.heads * shape.head
     qkv_width = width + 2 * shape.kv_heads * shape.head
     bias = traits.qkv_bias
+    keys = shape.kv_heads * shape.head
     return (
-        Linear("qkv", tokens, hidden, qkv_width, bias=bias, split=Split.COLUMN),
+        Linear(
+            "qkv",
+            tokens,
+            hidden,
+            qkv_width,
+            bias=bias,
+            split=Split.COLUMN,
+            parts=(width, keys, keys),
+        ),
         *_head_norms(shape),
         _qkv_layout(shape, qkv_width),
         *core_attention(shape, shape.head, shape.head),

@@ -59,6 +59,7 @@ def _gated(
             bias=bias,
             split=Split.COLUMN,
             keeps_input=keeps_input,
+            parts=(inner, inner),
         ),
         gate(f"{prefix}swiglu", tokens, inner),
         Linear(f"{prefix}down", tokens, inner, hidden, bias=bias, split=Split.ROW),

@@ -22,7 +22,7 @@ _DIMENSIONS = (
 )
 _EXPERT_KEYS = tuple(field.name for field in fields(Experts))
 _LATENT_KEYS = tuple(field.name for field in fields(Latent))
-TRANSFORMER_KEYS = (*_DIMENSIONS, *_EXPERT_KEYS, *_LATENT_KEYS, "attention")
+TRANSFORMER_KEYS = (*_DIMENSIONS, *_EXPERT_KEYS, *_LATENT_KEYS, "attention", "dropout")
 _FROM_ZERO = ("shared_experts", "dense_layers", "query_rank")
 
 
@@ -103,6 +103,8 @@ def _checked(changes: Mapping[str, object]) -> dict[str, Any]:
 def _value(key: str, value: object) -> object:
     if key == "attention":
         return cast("Attention", value)
+    if key == "dropout":
+        return bool(value)
     if key == "capacity_factor":
         return number(key, value)
     return integer(key, value, least=0 if key in _FROM_ZERO else 1)
@@ -113,6 +115,8 @@ def _changed(shape: TransformerShape, dims: dict[str, Any]) -> TransformerShape:
     inner = dims.get("feed_forward", shape.feed_forward)
     of_experts = {key: dims.pop(key) for key in _EXPERT_KEYS if key in dims}
     of_latent = {key: dims.pop(key) for key in _LATENT_KEYS if key in dims}
+    if "dropout" in dims:
+        dims["variant"] = replace(shape.traits, has_dropout=dims.pop("dropout"))
     return replace(
         shape,
         experts=_experts(shape.experts, of_experts, inner),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from os import PathLike
 
 from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, job_graph, prepare
-from simulator.memory import memory
+from simulator.memory import peak
 from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
 from simulator.result import ENGINES, Engine, Result
@@ -53,7 +54,7 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
         plan = Plan.load(plan)
     job = prepare(plan, is_folded=is_folded, profile=profile, seed=seed)
     spans = run(job, engine, is_expanded=is_expanded)
-    parts, fullest = memory(job)
+    parts, fullest, when = peak(job)
     fits = parts.total <= job.cluster.device.memory
     step_time = spans.step_time
     samples = plan.batch.global_
@@ -69,6 +70,7 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
         memory_peak_bytes=parts.total,
         memory=parts,
         memory_rank=fullest,
+        memory_when=when,
         breakdown=breakdown(spans),
         ledger=ledger(job.workload, plan.parallelism.degrees),
         interval_s=interval(job, step_time),
@@ -82,9 +84,11 @@ def simulate(  # noqa: PLR0913 - a plan, and five options
 def run(job: Job, engine: Engine, *, is_expanded: bool = False) -> Timeline:
     """Return the spans of a job under an engine; see `simulate`."""
     graph = job_graph(job)
-    if engine == "analytical" or job.located:
-        # Before messages share a network, it is sure that the step can end.
+    if engine == "analytical":
         times = longest_path(graph)
+    elif job.located:
+        # Before messages share a network, it is sure that the step can end.
+        times = longest_path(replace(graph, pace=None))
     else:
         from simulator.engines.event import simulate_events  # noqa: PLC0415 - SimPy
 

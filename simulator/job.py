@@ -6,7 +6,7 @@ This is what an engine runs: one method wide, `run(job) -> Times`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from models.model import Model
 from simulator.balancing import balanced_by_time
@@ -28,6 +28,42 @@ from topologies.profile import Profile, load_profile
 
 if TYPE_CHECKING:
     from simulator.located.locate import Located, Place
+
+
+class Arrangement(Protocol):
+    """What memory depends on: a plan's stages and their order, and no prices."""
+
+    @property
+    def plan(self) -> Plan:
+        """As written."""
+
+    @property
+    def profile(self) -> Profile:
+        """The platform's constants."""
+
+    @property
+    def pricer(self) -> Pricer:
+        """What prices its work."""
+
+    @property
+    def stages(self) -> tuple[LoweredStage, ...]:
+        """Virtual stages, with what each holds."""
+
+    @property
+    def rows(self) -> Schedule:
+        """The schedule."""
+
+
+class Arranged(NamedTuple):
+    """A plan as far as its stages and their order."""
+
+    plan: Plan
+    model: Model
+    cluster: Cluster
+    profile: Profile
+    pricer: Pricer
+    stages: tuple[LoweredStage, ...]
+    rows: Schedule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +112,7 @@ def prepare(
     Raises:
         Infeasible: failed links cut its network apart.
     """
-    model, cluster = plan.build_model(), plan.build_cluster()
-    chosen = profile or plan_profile(plan, cluster)
-    pricer = make_pricer(plan, cluster, chosen)
-    stages = lower_stages(plan, model, balanced_by_time(plan, model, pricer))
-    rows = scheduled(plan, stages, pricer)
+    _, model, cluster, chosen, pricer, stages, rows = arrange(plan, profile)
     workload = lower(plan, stages, rows)
     if not is_folded:
         workload = unfold(workload, plan.parallelism.degrees)
@@ -109,6 +141,21 @@ def prepare(
         prices,
         located,
     )
+
+
+def arrange(plan: Plan, profile: Profile | None = None) -> Arranged:
+    """Return a plan's stages and their order.
+
+    Args:
+        plan: what to train, how to split it and on what.
+        profile: constants to price with; the device's own if left out.
+    """
+    model, cluster = plan.build_model(), plan.build_cluster()
+    chosen = profile or plan_profile(plan, cluster)
+    pricer = make_pricer(plan, cluster, chosen)
+    stages = lower_stages(plan, model, balanced_by_time(plan, model, pricer))
+    rows = scheduled(plan, stages, pricer)
+    return Arranged(plan, model, cluster, chosen, pricer, stages, rows)
 
 
 def job_graph(job: Job) -> Graph:

@@ -14,7 +14,7 @@ Fields may be NumPy arrays, one entry per plan.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.costs.elementwise import maximum, minimum
 from topologies.units import Count, Ratio, Seconds
@@ -100,3 +100,12 @@ def kernel(busy: Seconds, host: Seconds) -> Price:
 def message(busy: Seconds, host: Seconds) -> Price:
     """Return the price of one inline message."""
     return Price(busy, host + busy, host, 0.0, busy)
+
+
+def blocking(price: Price) -> Price:
+    """Return the price of a kernel or message whose end the host waits for.
+
+    The host's time is then that of issuing and of running it, so that nothing is
+    issued ahead.
+    """
+    return replace(price, host=price.host + price.busy)

@@ -24,7 +24,7 @@ from simulator.measured import measured_time
 from simulator.mesh import Degrees
 from simulator.neighbours import busiest
 from simulator.placement import Group, adapter_rate, group, ranks_per_node
-from simulator.price import NOTHING, Price, kernel, message
+from simulator.price import NOTHING, Price, blocking, kernel, message
 from simulator.servers import Servers
 from simulator.workload import (
     Beside,
@@ -39,7 +39,9 @@ from simulator.workload import (
 from topologies.hardware import Cluster
 from topologies.kernels import KernelTable
 from topologies.profile import Profile
-from topologies.units import FlopPerSecond, Ratio, Seconds
+from topologies.units import Count, FlopPerSecond, Ratio, Seconds
+
+_ALIGNED = 8  # numbers of two bytes in 16 B, which tensor cores load at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,20 @@ class Pricer:
             sent = self.item(item.message, phase)
             return sent.beside(works, self.profile.overlap_slowdown)
         if isinstance(item, Message):
-            return message(self.message_time(item), self.message_host_time(item))
+            price = message(self.message_time(item), self.message_host_time(item))
+            return price if phase == "message" else self._launched(price)
         if isinstance(item, HostTask):
             is_pass = item.kind == "pass"
             time = self.profile.host_pass if is_pass else self.profile.host_step
             return Price(0.0, time, time, 0.0, 0.0)
         if isinstance(item, Measured):
             return kernel(item.time, 0.0)
-        return kernel(self.kernel_time(item), self.kernel_host_time(item, phase))
+        price = kernel(self.kernel_time(item), self.kernel_host_time(item, phase))
+        return self._launched(price)
+
+    def _launched(self, price: Price) -> Price:
+        """Return the price of a kernel or message as the platform launches it."""
+        return blocking(price) if self.profile.is_blocking else price
 
     def _once(self, items: tuple[Item, ...], phase: Phase) -> Price:
         """Return the price of items that recur, such as a block's in every stage.
@@ -147,6 +155,9 @@ class Pricer:
         efficiency = (
             profile.matrix_efficiency if is_matrix else profile.attention_efficiency
         )
+        rate = efficiency * (self.narrow_peak if work.is_narrow else self.peak)
+        if is_matrix:
+            rate = where(_is_misaligned(work), self.vector_rate, rate)
         return starting + matrix_time(
             work.rows,
             work.columns,
@@ -154,8 +165,15 @@ class Pricer:
             work.batch,
             size=work.size,
             num_units=max(device.num_units, 1),
-            rate=efficiency * (self.narrow_peak if work.is_narrow else self.peak),
+            rate=rate,
             bandwidth=profile.memory_efficiency * device.memory_bandwidth,
+        )
+
+    @property
+    def vector_rate(self) -> FlopPerSecond:
+        """What large products reach without tensor cores [FLOP/s]."""
+        return self.profile.matrix_efficiency * self.cluster.device.peak.get(
+            "fp32", self.peak
         )
 
     @property
@@ -165,7 +183,7 @@ class Pricer:
         return Rates(
             num_units=max(device.num_units, 1),
             product=profile.matrix_efficiency * self.peak,
-            vector=profile.matrix_efficiency * device.peak.get("fp32", self.peak),
+            vector=self.vector_rate,
             bandwidth=profile.memory_efficiency * device.memory_bandwidth,
             kernel_time=profile.kernel_time,
             has_vector="fp32" in device.peak,
@@ -261,3 +279,18 @@ class Pricer:
             return exchange_group(item.axis, self.degrees, self.cluster, self.profile)
         ring = group(item.axis, self.degrees, self.cluster, self.profile, item.pair)
         return replace(ring, lanes=()) if item.axis == "model" else ring
+
+
+def _is_misaligned(work: Work) -> Count:
+    """Return whether a batched product is one that tensor cores are not used for.
+
+    The rows of each matrix begin at multiples of 16 B if they are of multiples of eight
+    numbers of two bytes, which heads of 108 are not.
+
+    Source: NVIDIA/cutlass, issue 75 (kernels for tensor cores load 128 aligned bits).
+        That batched products then run as if on vector units of fp32 is inferred from
+        BigScience's trials of heads (chronicles-prequel.md); single products, which
+        libraries pad or split, are left alone.
+    """
+    of_eight = (work.columns % _ALIGNED == 0) * (work.inner % _ALIGNED == 0)
+    return (work.batch > 1) * (1 - of_eight)

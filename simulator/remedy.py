@@ -1,6 +1,17 @@
 """What would make a plan fit: the nearest changes, tried in order of their cost.
 
-Only memory is computed, so that asking is cheap.
+=====================================  =============================================
+change                                 what it costs
+=====================================  =============================================
+ZeRO-1, ZeRO-2, resharding             little: as many bytes as an all-reduce, or a
+                                       gathering more
+smaller micro-batches                  efficiency of kernels
+selective, then full recomputation     FLOP
+ZeRO-3                                 gathering parameters for every pass
+wider splits                           communication, or a bubble
+=====================================  =============================================
+
+Only memory is computed, so that asking is cheap; each change is tried as a plan.
 """
 
 from __future__ import annotations
@@ -8,22 +19,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from models.mixture import ExpertLinear
 from simulator.errors import PlanError
-from simulator.job import prepare
+from simulator.job import arrange
 from simulator.memory import memory
 from simulator.plan import Plan
 from topologies.units import Bytes
+
+_SMALLEST: dict[str, Any] = {"parallelism.recompute": "full", "batch.micro": 1}
 
 
 def remedy(plan: Plan) -> tuple[dict[str, Any], Bytes] | None:
     """Return the first change under which `plan` fits, and the memory it then needs.
 
-    Smaller micro-batches cost least, recomputation some FLOP, a wider split
-    communication. None if nothing tried fits.
+    None if nothing tried fits.
     """
     for change in _changes(plan):
         try:
-            job = prepare(plan.replace({"parallelism.data": None, **change}))
+            job = arrange(plan.replace({"parallelism.data": None, **change}))
         except PlanError:
             continue
         need = memory(job)[0].total
@@ -35,6 +48,10 @@ def remedy(plan: Plan) -> tuple[dict[str, Any], Bytes] | None:
 def _changes(plan: Plan) -> Iterator[dict[str, Any]]:
     """Yield changes, the least first: one key, then recomputation with each split."""
     mesh = plan.parallelism
+    divided = range(mesh.zero + 1, 4) if mesh.replicas > 1 else range(0)
+    if not mesh.reshard:
+        yield {"parallelism.reshard": True}
+    yield from ({"parallelism.zero": stage} for stage in divided if stage < 3)
     micro = plan.batch.micro
     while micro > 1:
         micro //= 2
@@ -42,11 +59,26 @@ def _changes(plan: Plan) -> Iterator[dict[str, Any]]:
     for recompute in ("selective", "full"):
         yield {"parallelism.recompute": recompute}
         yield {"parallelism.recompute": recompute, "batch.micro": 1}
+    for stage in divided:
+        whole = {"parallelism.zero": stage}
+        if stage == 3:
+            yield whole
+        yield {**whole, **_SMALLEST}
+    most = {"parallelism.zero": 3} if 3 in divided else {}
+    for split in _wider(plan):
+        yield split
+        yield {**split, **_SMALLEST}
+        if most:
+            yield {**split, **_SMALLEST, **most}
+
+
+def _wider(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Yield splits over more devices, the least first."""
+    mesh = plan.parallelism
+    axes = {"tensor": mesh.tensor, "pipeline": mesh.pipeline, "context": mesh.context}
+    layers = plan.build_model().layers
+    if any(isinstance(op, ExpertLinear) for layer in layers for op in layer.operators):
+        axes["expert"] = mesh.expert
     for factor in (2, 4, 8, 16):
-        wider: tuple[dict[str, Any], ...] = (
-            {"parallelism.tensor": mesh.tensor * factor},
-            {"parallelism.pipeline": mesh.pipeline * factor},
-        )
-        for split in wider:
-            yield split
-            yield {**split, "parallelism.recompute": "full", "batch.micro": 1}
+        for axis, degree in axes.items():
+            yield {f"parallelism.{axis}": degree * factor}

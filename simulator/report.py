@@ -26,7 +26,10 @@ _MEMORY_NAMES = {
     "gradients": "gradients",
     "optimizer": "optimizer state",
     "activations": "activations",
+    "working": "gradients and copies",
+    "workspace": "convolution workspace",
     "buffers": "communication buffers",
+    "allocator": "allocator, unused",
     "overhead": "context and libraries",
 }
 
@@ -154,7 +157,10 @@ def _memory(result: Result) -> str:
     if result.job.plan.parallelism.pipeline > 1:
         where = f" (pipeline rank {result.memory_rank})"
     used, whole = format_memory(result.memory_peak_bytes), format_memory(capacity)
-    lines = [f"  memory of the fullest device{where}: {used} of {whole}"]
+    lines = [
+        f"  memory of the fullest device{where}: {used} of {whole}",
+        f"    at its fullest in the {result.memory_when}",
+    ]
     for key, size in asdict(result.memory).items():
         if size:
             share = size / capacity
@@ -167,9 +173,13 @@ def _memory(result: Result) -> str:
 def _network(result: Result) -> str:
     if result.job.located is None:
         return ""
-    from simulator.located.use import network_text  # noqa: PLC0415 - NumPy
+    from simulator.located.overbooked import overbooked_text  # noqa: PLC0415 - NumPy
+    from simulator.located.use import network_text  # noqa: PLC0415 - same
 
-    return network_text(result)
+    text = network_text(result)
+    if result.engine == "analytical" and (reason := overbooked_text(result)):
+        text += f"\n    {reason}"
+    return text
 
 
 def _contributions(result: Result, num_shown: int) -> str:

@@ -36,9 +36,10 @@ class Result:
         mfu: model FLOP/s over peak; its convention is `job.model.attention` [1].
         hfu: the same with the FLOP that recomputation repeats [1].
         world_size: devices [1].
-        memory_peak_bytes: on the fullest device [B].
+        memory_peak_bytes: on the fullest device, with context and libraries [B].
         memory: its parts.
         memory_rank: pipeline rank of the fullest device.
+        memory_when: the moment at which it is fullest.
         breakdown: parts of the step, which add up to it.
         ledger: what is sent, by pattern and axis.
         interval_s: where the measured time would lie in nine of ten cases [s].
@@ -59,6 +60,7 @@ class Result:
     memory_peak_bytes: Bytes
     memory: Memory
     memory_rank: int
+    memory_when: str
     breakdown: Breakdown
     ledger: tuple[LedgerRow, ...]
     interval_s: tuple[Seconds, Seconds]
@@ -94,7 +96,12 @@ class Result:
             "hfu": self.hfu,
             "world_size": self.world_size,
             "memory_peak_bytes": self.memory_peak_bytes,
+            "memory_allocated_bytes": self.memory.allocated,
+            "memory_reserved_bytes": self.memory.reserved,
             "memory": asdict(self.memory),
+            "memory_rank": self.memory_rank,
+            "memory_when": self.memory_when,
+            **self._remedy(),
             "breakdown": asdict(self.breakdown),
             "ledger": [asdict(row) for row in self.ledger],
             "staleness": {"mean": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0},
@@ -104,6 +111,17 @@ class Result:
             **network,
             "provenance": self.provenance,
         }
+
+    def _remedy(self) -> dict[str, Any]:
+        """Return the nearest change that would fit, where the plan does not."""
+        if self.status != "out_of_memory":
+            return {}
+        from simulator.remedy import remedy  # noqa: PLC0415 - only where it is asked
+
+        found = remedy(self.job.plan)
+        if found is None:
+            return {"remedy": None}
+        return {"remedy": {"change": found[0], "memory_peak_bytes": found[1]}}
 
     @override
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from models.model import Layer
 from models.work import Share
 from simulator.job import Job
+from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
 from simulator.plans.layer_choices import recompute_of
 from topologies.units import Flop, Ratio, Seconds
 
@@ -71,6 +72,9 @@ def _repeated_flop(layer: Layer, recompute: str) -> Flop:
         return 0.0
     if recompute == "full":
         return layer.forward_flop()
+    if recompute in BY_OPERATORS:
+        again = repeated_operators(layer, Share(samples=1))
+        return sum(work.flop for op, own in again for work in op.forward(own))
     core = (op for op in layer.operators if op.is_core_attention)
     share = Share(samples=1)
     return sum(work.flop for op in core for work in op.forward(share))

@@ -105,9 +105,12 @@ class Profile:
         host_step: host time per step beside micro-batches [s].
         device_overhead: memory that context and libraries hold [B].
         host: of a node, as it serves parameters.
+        allocator_share: what the allocator holds beside tensors, over those [1].
         links: fits by link name, and of further protocols by `LINK.PROTOCOL`.
         algorithms: of all-reduce that the platform's library has; empty for all.
         convolutions: algorithms that the platform's library has; empty for all.
+        is_blocking: whether the host waits for each kernel before it issues the next
+            (CUDA_LAUNCH_BLOCKING=1).
         overlap_slowdown: κ: while a message of its own is under way, a device's
             kernels run at 1 / (1 + κ) of their rate [1].
         kernels: as they were measured, by number format, if they were.
@@ -138,8 +141,10 @@ class Profile:
     basis: str
     algorithms: tuple[str, ...] = ()
     convolutions: tuple[str, ...] = ()
+    is_blocking: bool = False
     overlap_slowdown: Ratio = 0.0
     kernels: Mapping[str, KernelTable] = field(default_factory=dict)
+    allocator_share: Ratio = 0.0
 
 
 UNITS: dict[str, str] = {
@@ -156,10 +161,11 @@ UNITS: dict[str, str] = {
     "host_step": "s",
     "device_overhead": "B",
     "overlap_slowdown": "1",
+    "allocator_share": "1",
 }
 """Unit of every constant in a profile file."""
 
-OPTIONAL = ("overlap_slowdown",)
+OPTIONAL = ("overlap_slowdown", "allocator_share")
 """Constants that a profile may leave out; they are then zero."""
 
 LINK_UNITS: dict[str, str] = {
@@ -238,8 +244,9 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
             kernels={**other.kernels, **kernels},
+            is_blocking=table.get("blocking", other.is_blocking),
             **_constants(table.get("constants", {})),  # type: ignore[arg-type]
-            basis=f"{other.basis}; links: {table['basis']}",
+            basis=f"{other.basis}; {name}: {table['basis']}",
         )
     constants = dict.fromkeys(OPTIONAL, 0.0) | _constants(table["constants"])
     error = table["error"]
@@ -254,6 +261,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         algorithms=algorithms,
         convolutions=convolutions,
         kernels=kernels,
+        is_blocking=table.get("blocking", False),
         **constants,
     )
 

@@ -154,7 +154,7 @@ class Recurrent(nn.LSTM):
         self.operator = operator
 
     @override
-    def forward(self, steps: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, steps: Tensor) -> Tensor:
         """Return the outputs of all steps."""
         outputs: Tensor = super().forward(steps)[0]
         return outputs

@@ -20,6 +20,8 @@ class Linear:
         owns_weight: False where the weight is tied to another layer's [bool].
         needs_input_gradient: False where the input is the sample itself [bool].
         keeps_input: False where another operator keeps the same input [bool].
+        parts: columns of the matrices that this one joins, where an implementation
+            multiplies by each; empty if by one [1].
     """
 
     name: str
@@ -31,6 +33,7 @@ class Linear:
     owns_weight: bool = True
     needs_input_gradient: bool = True
     keeps_input: bool = True
+    parts: tuple[int, ...] = ()
 
     is_core_attention = False
 

@@ -16,6 +16,7 @@ from simulator.cli.calibrate import calibrate
 from simulator.cli.catalogue import check, list_, schema
 from simulator.cli.group import PlanFirst
 from simulator.cli.predict import predict
+from simulator.cli.real import run, validate
 from simulator.cli.scale import scale
 from simulator.cli.score import score
 from simulator.errors import RehearsalError
@@ -33,7 +34,17 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(
     cls=PlanFirst,
-    commands=[predict, check, schema, scale, score, calibrate, list_],
+    commands=[
+        predict,
+        check,
+        schema,
+        scale,
+        score,
+        run,
+        validate,
+        calibrate,
+        list_,
+    ],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(

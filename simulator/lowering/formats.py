@@ -13,6 +13,11 @@ attention and all else stay in bf16, at its rate. That is torchao's float8 train
 dynamic tensorwise scaling (from memory). Of the fp8 rate, products are taken to reach
 the share that they reach of others.
 
+L-BFGS keeps n pairs of steps and of differences of gradients, the last gradient and
+the direction. In its two loops a pair takes two dot products (two vectors read) and two
+sums (two read, one written); beside them it makes the new pair (three, and two), scales
+(two) and keeps the gradient (two), and the step reads the direction.
+
 Fixed point (Gupta et al., arXiv:1502.02551) has one 16-bit word for everything, states
 of the optimizer included, and no master copy: stochastic rounding lets small updates
 pass on average. It takes one random number a result that is rounded, of every product
@@ -20,6 +25,12 @@ and every update. They come from shift registers beside the multipliers, as in t
 authors' prototype (from memory), so they take no time here; on a device that computes
 them they would. How many bits of the word are after the point changes the numbers and
 not the time.
+
+Source: L-BFGS, Nocedal and Wright, Numerical Optimization, algorithm 7.4; what is kept,
+torch's `optim/lbfgs.py`; both from memory.
+
+Limits: the dot products of L-BFGS send nothing where ranks divide the states; nor is
+there a line search, whose further passes are steps of their own.
 """
 
 from __future__ import annotations
@@ -37,7 +48,9 @@ _ELEMENT: dict[str, int] = {
     "fp8": 2,
     "fixed16": 2,
 }
-_STATES: dict[str, int] = {"adam": 2, "momentum": 1, "sgd": 0}
+_STATES: dict[str, int] = {"adam": 2, "adagrad": 1, "momentum": 1, "sgd": 0}
+_PAIR_PASSES = 2 * (2 + 3)
+_LBFGS_PASSES = 3 + 2 + 2 + 2
 
 
 def element_bytes(precision: str) -> int:
@@ -60,25 +73,48 @@ def is_mixed(precision: str) -> bool:
     return _ELEMENT[precision] < 4 and precision != "fixed16"
 
 
-def optimizer_bytes(optimizer: str, precision: str) -> Bytes:
-    """Return the optimizer state kept per parameter, master copy included [B]."""
+def optimizer_bytes(optimizer: str, precision: str, history: int = 0) -> Bytes:
+    """Return the optimizer state kept per parameter, master copy included [B].
+
+    Args:
+        optimizer: by name.
+        precision: in which parameters are kept.
+        history: pairs that L-BFGS keeps [1].
+    """
+    states = _states(optimizer, history)
     if not is_mixed(precision):
-        return float(_ELEMENT[precision] * _STATES[optimizer])
-    return 4.0 * (_STATES[optimizer] + 1)
+        return float(_ELEMENT[precision] * states)
+    return 4.0 * (states + 1)
 
 
-def optimizer_traffic(optimizer: str, precision: str, gradient: str) -> Bytes:
+def working_bytes(optimizer: str) -> Bytes:
+    """Return what only the optimizer's step needs per parameter [B].
+
+    L-BFGS has the vector that its loops change beside the last direction.
+    """
+    return 4.0 if optimizer == "lbfgs" else 0.0
+
+
+def optimizer_traffic(
+    optimizer: str, precision: str, gradient: str, history: int = 0
+) -> Bytes:
     """Return the bytes that an optimizer step moves per parameter [B].
 
     Args:
-        optimizer: `adam`, `momentum` or `sgd`.
+        optimizer: by name.
         precision: of compute.
         gradient: format in which gradients were summed; fp32 ones need no copy.
+        history: pairs that L-BFGS keeps [1].
     """
+    passes = 1 + 2 * (1 + _STATES.get(optimizer, 0))
+    if optimizer == "lbfgs":
+        passes += 1 + _PAIR_PASSES * history + _LBFGS_PASSES
     if not is_mixed(precision):
-        element = _ELEMENT[precision]
-        return float(element * (1 + 2 * (1 + _STATES[optimizer]) + 1))
-    update = 4 + 8 * (1 + _STATES[optimizer])
+        return float(_ELEMENT[precision] * (passes + 1))
     cleared = _ELEMENT[gradient]
     copied = 0 if cleared == 4 else cleared + 4
-    return float(copied + 4 + 8 + update + (4 + 2) + cleared)
+    return float(copied + 4 + 8 + 4 * passes + (4 + 2) + cleared)
+
+
+def _states(optimizer: str, history: int) -> int:
+    return 2 * history + 2 if optimizer == "lbfgs" else _STATES[optimizer]

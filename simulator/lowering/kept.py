@@ -21,6 +21,7 @@ from models.model import Layer
 from models.operators import Linear, Operator, Split
 from models.work import Share
 from simulator.lowering.experts import loaded
+from simulator.lowering.keeping import BY_OPERATORS, kept_by_operators
 from topologies.units import Bytes
 
 
@@ -32,6 +33,8 @@ def kept_bytes(layer: Layer, share: Share, recompute: str) -> Bytes:
     """
     if layer.role == "block" and recompute == "full":
         return share.element * share.samples * layer.output_elements / share.sequence
+    if layer.role == "block" and recompute in BY_OPERATORS:
+        return kept_by_operators(layer, share, recompute)
     is_dropping = layer.role == "block" and recompute == "selective"
     return sum(
         operator.saved_bytes(own)

@@ -2,7 +2,7 @@
 
 What tensor ranks send is in `tensor_split`, what experts and attention over several
 devices send, in `experts` and `context`, and what operators that divide the places of
-a grid, in `borders`.
+a grid, in `borders`; what torch's DTensor does otherwise, in `dtensor`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
 from simulator.lowering.borders import border, gradient_border
 from simulator.lowering.context import attention_backward, attention_forward
+from simulator.lowering.dtensor import dtensor_backward
 from simulator.lowering.experts import exchange_backward, exchange_forward, loaded
+from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
 from simulator.lowering.stages import local_parameters
 from simulator.lowering.tensor_split import (
     is_split,
@@ -35,7 +37,7 @@ from simulator.lowering.tensor_split import (
 from simulator.lowering.ways import PLAIN, Ways
 from simulator.workload import Beside, Item, Message, Repeat
 
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal["none", "selective", "operators", "compiled-operators", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,10 @@ def layer_passes(
     inputs: list[Item] = [*before]
     weights: list[Item] = []
     for operator, own in reversed(operators):
-        backward += _backward(operator, own, ways)
         parts = _backward_parts(operator, own, ways)
+        if ways.is_torch and is_any_above_one(own.sequence):
+            parts = dtensor_backward(operator, own, parts)
+        backward += _in_a_row(operator, parts, ways)
         inputs += parts[0]
         weights += parts[1]
     return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
@@ -95,9 +99,32 @@ def _repeated(
         return ()
     if recompute == "full":
         return (Repeat(forward, 1, "forward"),)
+    if recompute in BY_OPERATORS:
+        items = tuple(
+            item
+            for operator, own in repeated_operators(layer, share)
+            for item in _again(operator, own)
+        )
+        return (Repeat(items, 1, "forward"),)
     core = (op for op in layer.operators if op.is_core_attention)
     repeated = tuple(work for op in core for work in op.forward(share))
     return (Repeat(repeated, 1, "forward"),)
+
+
+def _again(operator: Operator, share: Share) -> list[Item]:
+    """Return what computes an operator again.
+
+    What was gathered is gathered for the backward in any case, and what was scattered
+    is kept; sums are repeated.
+    """
+    items: list[Item] = [*operator.forward(share)]
+    is_summed = operator.split is Split.ROW and not is_any_above_one(share.sequence)
+    if isinstance(operator, Linear) and is_summed and is_any_above_one(share.tensor):
+        columns = operator.rows * operator.columns
+        size = share.element * share.samples * columns
+        name = f"{operator.name} all-reduce"
+        items.append(Message(name, "all-reduce", "tensor", size))
+    return items
 
 
 def _forward(operator: Operator, layer: Layer, share: Share, ways: Ways) -> list[Item]:
@@ -113,9 +140,11 @@ def _forward(operator: Operator, layer: Layer, share: Share, ways: Ways) -> list
     return [received, *items] if received else items
 
 
-def _backward(operator: Operator, share: Share, ways: Ways) -> list[Item]:
+def _in_a_row(
+    operator: Operator, parts: tuple[list[Item], tuple[Work, ...]], ways: Ways
+) -> list[Item]:
     """Return both parts in a row; a sum at the end of the first beside the second."""
-    inputs, weights = _backward_parts(operator, share, ways)
+    inputs, weights = parts
     last = inputs[-1] if inputs else None
     if ways.is_beside and operator.split is Split.COLUMN and isinstance(last, Message):
         return [*inputs[:-1], Beside(last, weights)]

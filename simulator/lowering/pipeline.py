@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple, Protocol
 
+from simulator.lowering.buckets import Bucket, buckets
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import element_bytes
@@ -18,8 +19,12 @@ from simulator.lowering.served import (
     is_served,
     pushed,
 )
-from simulator.lowering.staged import LoweredStage, copies_tied_table, make_share
-from simulator.lowering.stages import expert_parameters, layer_parameters
+from simulator.lowering.staged import (
+    LoweredStage,
+    copies_tied_table,
+    make_share,
+    sends_parts,
+)
 from simulator.plan import Plan
 from simulator.workload import Body, Item, Message, Stream
 from topologies.units import Bytes
@@ -154,7 +159,7 @@ def boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
     samples = make_share(plan).samples
     elements = lowered.stage.layers[-1].output_elements * samples
     size = element_bytes(plan.training.precision) * elements
-    return size / plan.parallelism.tensor
+    return size / plan.parallelism.tensor if sends_parts(plan) else size
 
 
 class PlainPasses(NamedTuple):
@@ -208,14 +213,11 @@ def _emit_bucketed_backward(
 ) -> None:
     """Emit the last backward in segments, each followed by its bucket's all-reduce.
 
-    A bucket closes with the layer that fills it, as gradients become ready in reverse
-    order; the last one takes what is left. Profiled passes are of one segment. What a
-    bucket holds of experts is summed over those that have them.
+    Profiled passes are of one segment. What a bucket holds of experts is summed over
+    those that have them.
     """
     plan, lowered = step.plan, step.stages[action.stage]
     mesh = plan.parallelism
-    gradient = element_bytes(plan.training.gradient_precision)
-    has_copy = copies_tied_table(plan)
     layers = [
         (passes.backward if action.kind == "B" else passes.backward_weight, layer)
         for (passes, count), (layer, _) in reversed(
@@ -223,35 +225,37 @@ def _emit_bucketed_backward(
         )
         for _ in range(count)
     ]
+    has_copy = copies_tied_table(plan)
+    closed = buckets(plan, [layer for _, layer in layers], has_copy=has_copy)
+    is_profiled = plan.stage_times is not None
     items: list[Item] = []
     if action.kind == "B":
         items += lowered.before_backward
-    filled, of_experts, number = 0.0, 0.0, 0
+    ready: list[Bucket] = []
+    number, is_first = 0, True
     ranks = (step.places[action],)
-    for position, (backward, layer) in enumerate(layers):
+    for position, (backward, _) in enumerate(layers):
         items += backward
-        filled += gradient * layer_parameters(
-            layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy
-        )
-        of_experts += gradient * expert_parameters(layer, mesh.tensor, mesh.expert)
+        ready += closed[position]
         is_last = position == len(layers) - 1
-        is_profiled = plan.stage_times is not None
-        if (filled < plan.synchronization.bucket or is_profiled) and not is_last:
+        if (not ready or is_profiled) and not is_last:
             continue
         key: Hashable = action if is_last else (action, number)
         body = Body(f"backward of bucket {number}", "backward", tuple(items))
         if is_profiled:
             body = lowered.bodies[action.kind]
-        waits = mesh.pipeline > 1 and number == 0 and not mesh.sends_overlap
+        waits = mesh.pipeline > 1 and is_first and not mesh.sends_overlap
         emitter.emit(key, Draft(str(action), ranks, "compute", body, after, waits))
-        has_copies = mesh.replicas > mesh.expert
-        sums = gradient_sums(filled, of_experts, has_copies=has_copies)
-        if is_served(plan):
-            sums = (pushed(filled),)
-        body = Body(f"gradients of bucket {number}", "message", sums)
-        name = f"bucket {number} of stage {action.stage}"
-        bucket = ("bucket", action, number)
-        emitter.emit(bucket, Draft(name, ranks, "data", body, (key,)))
-        emit_pull(emitter, plan, bucket, filled)
-        items, filled, of_experts, after = [], 0.0, 0.0, ()
-        number += 1
+        if is_profiled:
+            ready = [Bucket(*map(sum, zip(*ready, strict=True)))]
+        for bucket in ready:
+            sums = gradient_sums(*bucket, has_copies=mesh.replicas > mesh.expert)
+            if is_served(plan):
+                sums = (pushed(bucket.size),)
+            body = Body(f"gradients of bucket {number}", "message", sums)
+            name = f"bucket {number} of stage {action.stage}"
+            sent = ("bucket", action, number)
+            emitter.emit(sent, Draft(name, ranks, "data", body, (key,)))
+            emit_pull(emitter, plan, sent, bucket.size)
+            number += 1
+        items, ready, after, is_first = [], [], (), False

@@ -110,6 +110,11 @@ def copies_tied_table(plan: Plan) -> bool:
     return set(placement[0]) != set(placement[-1])
 
 
+def sends_parts(plan: Plan) -> bool:
+    """Return whether a tensor rank sends its part of an activation, or the whole."""
+    return plan.training.framework == "megatron" or plan.parallelism.sequence
+
+
 def _bodies(
     plan: Plan,
     stage: Stage,
@@ -140,7 +145,8 @@ def plan_passes(
     """Return a layer's items under the plan's recomputation, or another's."""
     mesh = plan.parallelism
     context = ContextWay(mesh.context_method, mesh.context_balanced)
-    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor)
+    is_torch = plan.training.framework == "torch"
+    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch)
     own = recompute or recompute_of(mesh, layer)
     return layer_passes(layer, share, own, ways)
 
@@ -152,8 +158,8 @@ def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]
     arXiv:2104.04473, section 4.1), and the ranks gather the whole in their node.
     Under sequence parallelism, or where they divide places, they work on parts anyway.
     """
-    tensor = plan.parallelism.tensor
-    if not has_sender or tensor == 1 or plan.parallelism.sequence:
+    is_divided = plan.parallelism.tensor > 1 and not plan.parallelism.sequence
+    if not has_sender or not is_divided or not sends_parts(plan):
         return ()
     if model.smallest_grid is not None:
         return ()

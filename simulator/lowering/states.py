@@ -57,7 +57,7 @@ def states_of(plan: Plan, *, of_experts: bool = False) -> States:
         element_bytes(kept),
         element_bytes(training.gradient_precision),
     )
-    optimizer = optimizer_bytes(training.optimizer, kept)
+    optimizer = optimizer_bytes(training.optimizer, kept, training.history)
     if rule is None:
         return States(weights, gradients, optimizer)
     shards = rule.expert_shards if of_experts else rule.shards
@@ -92,4 +92,4 @@ def plan_traffic(plan: Plan) -> Bytes:
     """Return the bytes that a plan's optimizer moves for each of its parameters [B]."""
     training = plan.training
     kept, gradient = kept_precision(plan), training.gradient_precision
-    return optimizer_traffic(training.optimizer, kept, gradient)
+    return optimizer_traffic(training.optimizer, kept, gradient, training.history)

@@ -33,7 +33,7 @@ def emit_gradient_sync(
     parallelism = plan.parallelism
     mine = stages_of(step.stages, rank)
     items: list[Item] = []
-    if parallelism.sequence:
+    if parallelism.sequence and plan.training.framework == "megatron":
         replicated = sum(
             replicated_parameters(layer) for low in mine for layer in low.stage.layers
         )

@@ -17,11 +17,13 @@ class Ways(NamedTuple):
         is_async: whether products run chunk by chunk beside the collectives of the
             sequence that they need or feed (`decomposed`); of a column-split layer's
             backward, each collective has the other gradient's product beside it.
+        is_torch: whether torch's DTensor decides what is sent, and not Megatron-LM.
     """
 
     is_overlapped: bool = False
     context: ContextWay = ContextWay()
     is_async: bool = False
+    is_torch: bool = False
 
     @property
     def is_beside(self) -> bool:

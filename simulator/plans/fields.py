@@ -21,7 +21,7 @@ GradientPrecision = Literal["fp32", "fp16", "bf16", "fixed16"]
 ConvolutionAlgorithm = Literal[
     "auto", "direct", "gemm", "implicit-gemm", "winograd", "fft"
 ]
-Optimizer = Literal["adam", "momentum", "sgd"]
+Optimizer = Literal["adam", "adagrad", "lbfgs", "momentum", "sgd"]
 Schedule = Literal[
     "1f1b",
     "gpipe",
@@ -34,7 +34,8 @@ Schedule = Literal[
 ]
 Balance = Literal["layers", "time"]
 ContextMethod = Literal["ring", "all-gather"]
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal["none", "selective", "operators", "compiled-operators", "full"]
+Framework = Literal["megatron", "torch"]
 LayerSplit = Literal["samples", "neurons"]
 DenseScheme = Literal["all-at-once", "in-turn", "in-slices"]
 DenseUpdates = Literal["once", "each-portion"]

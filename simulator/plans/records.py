@@ -27,6 +27,7 @@ from simulator.plans.fields import (
     DenseScheme,
     DenseUpdates,
     Family,
+    Framework,
     GradientPrecision,
     LayerSplit,
     Optimizer,
@@ -125,6 +126,11 @@ class ModelSection(Section):
         default=None,
         description="Attention kernel: materialized scores, or flash; left out, what"
         " the model was trained with (flash for llama).",
+    )
+    dropout: bool | None = Field(
+        default=None,
+        description="Whether blocks drop activations at random; left out, as the"
+        " family was trained (gpt and bert do).",
     )
     experts: Dimension | None = Field(
         default=None,
@@ -355,7 +361,11 @@ class ParallelismSection(Section):
     )
     recompute: Recompute = Field(
         default="none",
-        description="Activations dropped in forward and computed again in backward.",
+        description="Activations dropped in forward and computed again in backward:"
+        " selective, those of attention's scores; operators, all but the results of"
+        " attention and of every second matrix product (torchtitan); of these,"
+        " compiled-operators drops the last, which no backward reads; full, all but a"
+        " block's input.",
     )
     recompute_early: bool = Field(
         default=False,
@@ -438,7 +448,22 @@ class TrainingSection(Section):
         " which is cast when it is gathered.",
     )
     optimizer: Optimizer = Field(
-        default="adam", description="Sets the optimizer state in memory."
+        default="adam",
+        description="Sets the optimizer's state in memory, and the bytes of its step.",
+    )
+    history: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
+        default=10,
+        description="Pairs of steps and gradients that lbfgs keeps.",
+    )
+    loss_copies: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = Field(
+        default=1,
+        description="Copies of the logits in fp32 that the loss has at once: 1 where"
+        " it overwrites them (Megatron-LM), 3 as torch's cross_entropy makes them.",
+    )
+    framework: Framework = Field(
+        default="megatron",
+        description="Whose rules say what is sent: Megatron-LM's, or torch's own, which"
+        " `simulate run` executes.",
     )
     convolution: ConvolutionAlgorithm = Field(
         default="auto",

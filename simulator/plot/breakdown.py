@@ -27,7 +27,10 @@ _MEMORY = {
     "gradients": ("gradients", "#7ba6d1"),
     "optimizer": ("optimizer state", "#4f9d86"),
     "activations": ("activations", "#e0b43c"),
+    "working": ("gradients and copies", "#c98fb0"),
+    "workspace": ("convolution workspace", "#9a6fb0"),
     "buffers": ("communication buffers", "#e08a3c"),
+    "allocator": ("allocator, unused", "#dfe3ea"),
     "overhead": ("context and libraries", "#c3c9d4"),
 }
 _LEAST_LABELLED = 0.07  # of the axis: narrower segments have no room for their number

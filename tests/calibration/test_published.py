@@ -4,8 +4,8 @@ The bounds are a tenth or more above what was reached when they were set, and ma
 tightened by anyone. They are on rows that no constant was fitted on; that is not
 blind, because the model's form was chosen by people who saw these errors. SC21 and
 Korthikanti cannot both be met: the same two models on the same machine are 8 to 10 %
-apart between them. The bound of GPipe, whose tables no pipeline explains, is only there
-to notice a change.
+apart between them. BigScience's is met with one row of 28 %, which its file explains.
+The bound of GPipe, whose tables no pipeline explains, is only there to notice a change.
 """
 
 from pathlib import Path
@@ -21,6 +21,7 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "vtrain-a100-single": (160, 0.063, 0.01),
     "megatron-sc21-table1": (10, 0.06, 0.045),
     "korthikanti-table5": (8, 0.025, 0.01),
+    "bigscience-a100": (105, 0.05, 0.03),
     "krizhevsky-2014": (5, 0.03, 0.03),
     "coates-2013": (1, 0.09, 0.09),
     "zero-bubble": (54, 0.0235, 0.01),

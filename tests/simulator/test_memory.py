@@ -12,6 +12,7 @@ FP16 = 2
 BLOCK = S * H * (34 + 5 * A * S / H)  # bytes a block keeps of a sample
 INPUT = 2 * S * H  # of it, the input
 EMBEDDING = 2 * 8 * S + S * H  # the indices of both tables, and dropout's mask
+HEAD = 2 * INPUT + 4 * S * V  # inputs of norm and logits, probabilities in fp32
 
 
 def parts(**choices):
@@ -83,8 +84,10 @@ def test_1f1b_holds_as_many_microbatches_as_there_are_stages(microbatches):
 
 
 def test_gpipe_holds_all_microbatches():
+    # At the fullest moment the last one's head is done with.
     one, eight = (parts(schedule="gpipe", microbatches=m).activations for m in (1, 8))
-    assert eight == 8 * one
+    assert one == EMBEDDING + BLOCK
+    assert eight == 8 * one + 7 * HEAD
 
 
 def test_buckets_are_there_twice_where_gradients_overlap():
@@ -106,7 +109,10 @@ def test_parts_add_up():
         + held.gradients
         + held.optimizer
         + held.activations
+        + held.working
+        + held.workspace
         + held.buffers
+        + held.allocator
         + held.overhead
     )
 

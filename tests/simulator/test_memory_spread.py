@@ -3,8 +3,10 @@
 import pytest
 
 from simulator.api import simulate
+from simulator.job import arrange
 from simulator.lowering.kept import kept_bytes, kept_for_weights
 from simulator.lowering.staged import make_share
+from simulator.memories.stretches import plan_needs
 from tests.laws.spread_plans import (
     EXPERTS,
     HEAD,
@@ -48,8 +50,10 @@ def test_a_device_holds_its_experts_and_all_else():
 @pytest.mark.parametrize("context", [2, 4])
 def test_activations_are_those_of_a_part_of_the_tokens(context, recompute, experts):
     choices = {"experts": experts, "recompute": recompute, "microbatches": 1}
-    alone = simulate(spread(**choices)).memory.activations
-    part = simulate(spread(context=context, **choices)).memory.activations
+    alone, part = (
+        sum(needs.kept for needs in plan_needs(plan, arrange(plan).stages).values())
+        for plan in (spread(**choices), spread(context=context, **choices))
+    )
     assert alone == context * part
 
 

@@ -95,3 +95,35 @@ def test_a_recomputed_forward_is_issued_as_a_forward(pricer):
     again = Repeat((COPY,), 1, "forward")
     assert pricer.item(again, "backward").host == 2.0
     assert pricer.item(Repeat((COPY,), 1), "backward").host == 4.0
+
+
+def test_a_host_that_waits_for_kernels_issues_nothing_ahead(pricer):
+    waiting = replace(pricer, profile=replace(pricer.profile, is_blocking=True))
+    # Issued in 2 s, runs 11 s, twice; then a message of 15 s, issued in 0.5 s.
+    gather = Message("gather", "all-gather", "tensor", 10.0)
+    price = waiting.items([COPY, COPY, gather], "forward")
+    assert price.host == 2 * (2 + 11) + 0.5 + (8 + 1 + 5)
+    assert price.issued == price.host
+    assert price.busy == pricer.items([COPY, COPY, gather], "forward").busy
+
+
+def test_transfers_between_passes_are_not_waited_for_twice(pricer):
+    waiting = replace(pricer, profile=replace(pricer.profile, is_blocking=True))
+    send = Message("send", "send", "pipeline", 10.0)
+    assert waiting.item(send, "message") == pricer.item(send, "message")
+
+
+def test_heads_that_are_no_multiple_of_eight_run_without_tensor_cores(pricer):
+    peaks = {"fp32": 3.0}
+    device = replace(pricer.cluster.device, peak=peaks)
+    slow = replace(pricer, cluster=replace(pricer.cluster, device=device), peak=48.0)
+
+    def time(width, batch):
+        work = matrix_work(
+            "scores", rows=256, columns=256, inner=width, batch=batch, element=0
+        )
+        return slow.item(work, "forward").busy - 1
+
+    assert time(112, 2) == 2 * 256 * 256 * 112 * 2 / 48.0
+    assert time(108, 2) == 2 * 256 * 256 * 108 * 2 / 3.0
+    assert time(108, 1) == 2 * 256 * 256 * 108 / 48.0

@@ -1,14 +1,23 @@
-"""Tests that need torch run on one thread; without torch they are skipped."""
+"""Tests that need torch: skipped without it, on one thread, one after another."""
 
 import sys
-from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from calibration.torch_engine.errors import has_torch
+
+HERE = Path(__file__).parent
+
 # Where torch is missing, Python takes this folder for it, as `tests` is on its path.
-_FOUND = find_spec("torch")
-if _FOUND is None or _FOUND.origin is None:
+if not has_torch():
     sys.modules["torch"] = None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("torch"))
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from models.model import Layer, Model
 from models.work import Share
 from simulator.engines.batch.splits import Splits, broadcasting, gathered
 from simulator.lowering.formats import element_bytes, operand_bytes
-from simulator.lowering.kept import kept_bytes
 from simulator.lowering.staged import plan_passes
 from simulator.lowering.stages import layer_parameters
+from simulator.memories.needs import Needs, layer_needs
 from simulator.mesh import Degrees
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
@@ -31,7 +31,7 @@ class Layers:
         embedding, block, head: (forward, backward) prices.
         parameters: of the same three, on one tensor rank [1].
         kept: activation bytes of the same three per micro-batch [B].
-        recomputed: what recomputing one block adds while it runs [B].
+        during: what the backward of a block and of the head add while they run [B].
     """
 
     embedding: tuple[Price, Price]
@@ -39,7 +39,7 @@ class Layers:
     head: tuple[Price, Price]
     parameters: tuple[Count, Count, Count]
     kept: tuple[Bytes, Bytes, Bytes]
-    recomputed: Bytes
+    during: tuple[Bytes, Bytes]
 
 
 def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layers:
@@ -80,24 +80,28 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         )
         for role in roles
     ]
-    kept = [
-        sized(lambda layer: kept_bytes(layer, share, recompute_of(mesh, layer)), role)
-        for role in roles
+
+    def needs(layer: Layer) -> Needs:
+        return layer_needs(
+            layer,
+            share,
+            recompute_of(mesh, layer),
+            loss_copies=plan.training.loss_copies,
+            method=plan.parallelism.context_method,
+        )
+
+    kept = [sized(lambda layer: needs(layer).kept, role) for role in roles]
+    during = [
+        sized(lambda layer: needs(layer).again + needs(layer).both, role)
+        for role in roles[1:]
     ]
-    recomputed = sized(
-        lambda layer: (
-            kept_bytes(layer, share, "none")
-            - kept_bytes(layer, share, recompute_of(mesh, layer))
-        ),
-        "block",
-    )
     return Layers(
         embedding,
         block,
         head,
         (parameters[0], parameters[1], parameters[2]),
         (kept[0], kept[1], kept[2]),
-        recomputed,
+        (during[0], during[1]),
     )
 
 

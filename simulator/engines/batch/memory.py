@@ -30,12 +30,19 @@ def peak_memory(context: Context) -> Bytes:
         is_all_first = is_all_first | (chunks == 1)
     ending = where(is_all_first, microbatches * chunks, (chunks - 1) * pipeline + 1)
     heads = where(is_all_first, microbatches, 1.0) * head
-    first = first + where(is_single, heads, 0.0)
-    last = minimum(ending, microbatches * chunks) * blocks + heads
+    last = minimum(ending, microbatches * chunks) * blocks
     parameters = context.parameters()
+    in_block, in_head = layers.during
+    # The head's backward comes first; a block's, when the head is done with one.
+    without = where(is_all_first, microbatches - 1, 0.0) * head
+    heads = where(is_all_first, microbatches, 1.0) * head
+    ends = maximum(heads + in_head, without + in_block)
+    first = first + where(is_single, ends, in_block)
     peak = maximum(
-        per_parameter * parameters[0] + first, per_parameter * parameters[1] + last
+        per_parameter * parameters[0] + first,
+        per_parameter * parameters[1] + last + where(is_single, 0.0, ends),
     )
     buckets = where(splits.data > 1, 2 * plan.synchronization.bucket, 0.0)
     buffers = buckets if plan.synchronization.overlap else 0.0
-    return peak + layers.recomputed + buffers + context.pricer.profile.device_overhead
+    profile = context.pricer.profile
+    return (1 + profile.allocator_share) * (peak + buffers) + profile.device_overhead

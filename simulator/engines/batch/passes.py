@@ -7,6 +7,7 @@ from typing import cast
 from simulator.costs.elementwise import floor, maximum, minimum, where
 from simulator.engines.batch.context import Context
 from simulator.lowering.formats import element_bytes
+from simulator.lowering.staged import sends_parts
 from simulator.lowering.tensor_split import gather_received
 from simulator.price import NOTHING, Price
 from simulator.workload import HostTask, Message
@@ -72,7 +73,8 @@ def _send_times(context: Context) -> tuple[Seconds, Seconds, Seconds]:
     Where a node holds several stages, only the boundaries between nodes are far.
     """
     splits, pricer = context.splits, context.pricer
-    size = _boundary_bytes(context) / splits.tensor
+    parts = splits.tensor if sends_parts(context.plan) else 1
+    size = _boundary_bytes(context) / parts
     last = splits.pipeline - 1
 
     def send(receiver: Count) -> Seconds:
@@ -88,7 +90,7 @@ def _send_times(context: Context) -> tuple[Seconds, Seconds, Seconds]:
 
 def _received(context: Context) -> Price:
     """Return the gathering of a received activation over the tensor ranks."""
-    if context.plan.parallelism.sequence:
+    if context.plan.parallelism.sequence or not sends_parts(context.plan):
         return NOTHING
     size = _boundary_bytes(context)
     return context.pricer.item(gather_received(size), "message")

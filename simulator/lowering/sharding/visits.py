@@ -135,8 +135,8 @@ class _Walk:
         return self.rule.is_resharded or (is_idle and not self.rule.is_lasting)
 
 
-def most_held(rule: Sharding, visits: tuple[Visit, ...]) -> Bytes:
-    """Return what gathered parameters and gradients on their way take at most [B].
+def held_bytes(rule: Sharding, visits: tuple[Visit, ...]) -> tuple[Bytes, ...]:
+    """Return what gathered parameters and gradients on their way take, by visit [B].
 
     During a visit of ZeRO-3 there are the units that are gathered, those gathered ahead
     of it, and, if it makes gradients that are reduced, these as computed and one
@@ -145,18 +145,20 @@ def most_held(rule: Sharding, visits: tuple[Visit, ...]) -> Bytes:
     """
     if rule.stage < 3:
         if rule.keeps_whole_gradients:
-            return 0.0
+            return (0.0,) * len(visits)
         buckets = [0.0, *(each for each in map(_reduced, visits) if each)]
-        return rule.gradient * max(one + then for one, then in pairwise(buckets))
-    most = before = 0.0
+        most = rule.gradient * max(one + then for one, then in pairwise(buckets))
+        return (most,) * len(visits)
+    found: list[Bytes] = []
+    before = 0.0
     for place, visit in enumerate(visits):
         ahead = visits[place + 1 : place + 1 + rule.prefetch]
         held = rule.element * (visit.held + sum(_gathered(each) for each in ahead))
         reduced = _reduced(visit)
         held += rule.element * reduced + rule.gradient * max(reduced, before)
-        most = max(most, held)
+        found.append(held)
         before = reduced
-    return most
+    return tuple(found)
 
 
 def _gathered(visit: Visit) -> Count:

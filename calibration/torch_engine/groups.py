@@ -1,0 +1,131 @@
+"""The process groups of a plan's mesh, each known by the axis that it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
+
+from simulator.mesh import Degrees, members
+from simulator.workload import Axis
+
+ALWAYS: tuple[Axis, ...] = (
+    "tensor",
+    "context",
+    "data",
+    "pipeline",
+    "embedding",
+    "model",
+)
+
+
+@dataclass(slots=True)
+class Groups:
+    """Groups of this rank; all ranks make them together, and in the same order.
+
+    Fields:
+        degrees: lengths of the mesh axes.
+        rank: this one's number.
+        device: what DeviceMesh calls it.
+        axes: of the groups made so far, by their names.
+    """
+
+    degrees: Degrees
+    rank: int
+    device: str
+    axes: dict[str, Axis] = field(default_factory=dict)
+    _groups: dict[Axis, dist.ProcessGroup] = field(default_factory=dict)
+    _meshes: dict[Axis, DeviceMesh] = field(default_factory=dict)
+
+    @property
+    def plane(self) -> int:
+        """Ranks of one pipeline stage [1]."""
+        return int(self.degrees.plane)
+
+    @property
+    def pipeline(self) -> int:
+        """This rank's stage, as a pipeline rank."""
+        return self.rank // self.plane
+
+    @property
+    def tensor(self) -> int:
+        """This rank's place among those that divide matrices."""
+        return self.rank % int(self.degrees.tensor)
+
+    @property
+    def context(self) -> int:
+        """This rank's place among those that divide tokens."""
+        return self.rank // int(self.degrees.tensor) % int(self.degrees.context)
+
+    @property
+    def data(self) -> int:
+        """This rank's replica."""
+        replica = self.rank % self.plane // int(self.degrees.tensor)
+        return replica // int(self.degrees.context)
+
+    def ranks(self, axis: Axis) -> tuple[int, ...]:
+        """Return the ranks of this rank's group, itself among them."""
+        return next(each for each in self._all(axis) if self.rank in each)
+
+    def size(self, axis: Axis) -> int:
+        """Return how many ranks this rank's group has [1]."""
+        return len(self.ranks(axis))
+
+    def make(self, wanted: Sequence[Axis]) -> None:
+        """Make the groups of axes, where one has more than one rank."""
+        for axis in wanted:
+            groups = list(self._all(axis))
+            if max(map(len, groups)) == 1:
+                continue
+            for ranks in groups:
+                made = dist.new_group(list(ranks))
+                if self.rank in ranks:
+                    self._groups[axis] = made
+                    self.axes[made.group_name] = axis
+
+    def group(self, axis: Axis) -> dist.ProcessGroup:
+        """Return this rank's group of an axis."""
+        return self._groups[axis]
+
+    def mesh(self, axis: Axis) -> DeviceMesh:
+        """Return this rank's group of an axis as a device mesh."""
+        if axis not in self._meshes:
+            group = self.group(axis)
+            name = (axis.replace("-", "_"),)
+            made = DeviceMesh.from_group(group, self.device, mesh_dim_names=name)
+            self._meshes[axis] = made
+        return self._meshes[axis]
+
+    def mesh_of_shards(self) -> DeviceMesh:
+        """Return the ranks that divide states, behind those with the same parts."""
+        if "replicate" not in self._groups:
+            return self.mesh("shard")
+        replicate, shard = self.ranks("replicate"), self.ranks("shard")
+        beside = [each - self.rank for each in shard]
+        table = [[copy + step for step in beside] for copy in replicate]
+        return DeviceMesh.from_group(
+            [self.group("replicate"), self.group("shard")],
+            self.device,
+            mesh=torch.tensor(table),
+            mesh_dim_names=("replicate", "shard"),
+        )
+
+    def _all(self, axis: Axis) -> Iterator[tuple[int, ...]]:
+        """Yield the groups of an axis; all ranks, those outside by themselves."""
+        plane, last = self.plane, int(self.degrees.pipeline) - 1
+        stages = range(last + 1)
+        if axis == "pipeline":
+            yield from (tuple(p * plane + i for p in stages) for i in range(plane))
+        elif axis == "embedding":
+            yield from ((i, last * plane + i) for i in range(plane * (last > 0)))
+            yield from ((i,) for i in range(plane * (last > 0), max(last, 1) * plane))
+        elif axis == "model":
+            for group in members(self.degrees.span("tensor"), plane):
+                yield tuple(p * plane + i for p in stages for i in group)
+        else:
+            for group in members(self.degrees.span(axis), plane):
+                for p in stages:
+                    yield tuple(p * plane + i for i in group)

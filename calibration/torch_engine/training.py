@@ -1,0 +1,242 @@
+"""A plan on one rank: build its share, warm up, record one step, time the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.parallel import loss_parallel
+
+from calibration.modules import example_batch
+from calibration.torch_engine.building import FORMATS, build_local, loss_of
+from calibration.torch_engine.groups import ALWAYS, Groups
+from calibration.torch_engine.looking import looked_at
+from calibration.torch_engine.rank import Member
+from calibration.torch_engine.recording import Recorder
+from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
+from calibration.torch_engine.splits.pipelined import pipeline
+from calibration.torch_engine.splits.plain import run_passes
+from calibration.torch_engine.splits.replicas import average
+from calibration.torch_engine.task import Assignment, Report, Spans
+from simulator.lowering.sharding.rule import sharding_of
+from simulator.plan import Plan
+from simulator.workload import Axis
+
+_RATE = 0.05  # of learning; small, so that a few steps of any small network are stable
+
+
+def train(task: Assignment, member: Member) -> Report:
+    """Return what this rank saw of a few steps of a plan."""
+    trainer = Trainer(task, member)
+    for number in range(task.warm_up):
+        member.tell(f"warm-up step {number}")
+        trainer.step(number)
+    member.tell("the recorded step")
+    recorded = trainer.record(task.warm_up)
+    times = []
+    for number in range(task.warm_up + 1, task.warm_up + 1 + task.steps):
+        member.tell(f"step {number}")
+        times.append(trainer.timed(number))
+    member.tell("the step looked at")
+    last = task.warm_up + 1 + task.steps
+    spans = looked_at(partial(trainer.step, last)) if task.is_looked_at else ()
+    member.tell("the end")
+    return trainer.report(recorded, tuple(times), spans)
+
+
+class Trainer:
+    """One rank's model, optimizer and data."""
+
+    def __init__(self, task: Assignment, member: Member) -> None:
+        plan = task.plan
+        self.task, self.plan, self.member = task, plan, member
+        self.groups = Groups(plan.parallelism.degrees, member.rank, task.device)
+        divided: tuple[Axis, ...] = ("shard", "replicate")
+        self.groups.make((*ALWAYS, *(divided if self._is_sharded else ())))
+        self.local = build_local(task, self.groups)
+        self.loss = loss_of(self.local.model, plan, self.groups)
+        self.parameters = self.local.parameters()
+        self.optimizer = make_optimizer(plan, list(self.parameters.values()))
+        self.losses: list[float] = []
+        self.norm = 0.0
+        self._counted = self._mine()
+        self._run = self._passes()
+
+    def step(self, number: int) -> None:
+        """Do one optimizer step on the data of that number."""
+        is_divided = self.plan.parallelism.tensor > 1
+        self.optimizer.zero_grad(set_to_none=True)
+        with loss_parallel() if is_divided else nullcontext():
+            losses = self._run(*self._batch(number))
+        self._finish()
+        self.optimizer.step()
+        if losses:
+            self.losses.append(float(torch.stack(losses).float().mean()))
+
+    def timed(self, number: int) -> float:
+        """Do one step and return how long it took, from all ranks' start [s]."""
+        dist.barrier()
+        begin = time.perf_counter()
+        self.step(number)
+        return time.perf_counter() - begin
+
+    def record(self, number: int) -> Recorder:
+        """Do one step and return what was recorded of it."""
+        recorder = Recorder(self.groups.axes)
+        recorder.hold([list(self.parameters.values()), self.optimizer.state_dict()])
+        with recorder:
+            self.step(number)
+        return recorder
+
+    def report(
+        self, recorder: Recorder, times: tuple[float, ...], spans: Spans
+    ) -> Report:
+        """Return what is known at the end."""
+        held = sum(local_of(each).numel() for each in self.parameters.values())
+        return Report(
+            calls=recorder.calls,
+            flop=recorder.flop,
+            parameters=held,
+            memory_peak=recorder.peak,
+            times=times,
+            spans=spans,
+            losses=tuple(self.losses),
+            gradient_norm=self.norm,
+            learnt=self._learnt() if self.task.keeps_parameters else {},
+        )
+
+    @property
+    def _is_sharded(self) -> bool:
+        """Whether replicas divide the parameters."""
+        mesh = self.plan.parallelism
+        return mesh.zero == 3 and mesh.replicas > 1
+
+    def _passes(self) -> Callable[[Any, Any], list[torch.Tensor]]:
+        """Return what runs the forward and backward passes of a step."""
+        mesh = self.plan.parallelism
+        if mesh.num_stages > 1:
+            self._pipeline = pipeline(
+                modules={each.number: each.module for each in self.local.stages},
+                num_stages=mesh.num_stages,
+                rows=self.task.rows,
+                group=self.groups.group("pipeline"),
+                loss=partial(_part_of, self.loss, self.plan.num_microbatches),
+                device=torch.device(self.task.device),
+            )
+            return self._pipelined
+        return self._plain
+
+    def _plain(self, inputs: Any, targets: Any) -> list[torch.Tensor]:
+        (stage,) = self.local.stages
+        (row,) = self.task.rows
+        count = self.plan.num_microbatches
+        rule = sharding_of(self.plan)
+        return run_passes(
+            stage.module,
+            row,
+            cut(inputs, count),
+            cut(targets, count),
+            self.loss,
+            is_reduced_each=rule is not None and rule.is_reduced_each,
+        )
+
+    def _pipelined(self, inputs: Any, targets: Any) -> list[torch.Tensor]:
+        numbers = {stage.number for stage in self.local.stages}
+        is_first = 0 in numbers
+        is_last = self.plan.parallelism.num_stages - 1 in numbers
+        losses: list[torch.Tensor] = []
+        given = inputs if isinstance(inputs, tuple) else (inputs,)
+        wanted = {"target": targets, "losses": losses} if is_last else {}
+        self._pipeline.step(*(given if is_first else ()), **wanted)
+        return [each * self.plan.num_microbatches for each in losses]
+
+    def _batch(self, number: int) -> tuple[Any, Any]:
+        """Return this replica's samples of a step."""
+        size, replicas = self.plan.batch.global_, self.plan.parallelism.data
+        seed = self.task.seed + number
+        batch = example_batch(
+            self.local.model, size, seed=seed, device=self.task.device
+        )
+        inputs, targets = (cut(each, replicas)[self.groups.data] for each in batch)
+        return in_format(inputs, FORMATS[self.plan.training.precision]), targets
+
+    def _finish(self) -> None:
+        """Sum what other ranks have a part of."""
+        plan, mesh = self.plan, self.plan.parallelism
+        is_late = not plan.synchronization.overlap and not self._is_sharded
+        if mesh.replicas > 1 and is_late:
+            wide = FORMATS[plan.training.gradient_precision]
+            average(self.parameters.values(), self.groups.group("data"), wide)
+        if self.local.table is not None:
+            sum_copies(self.local.table, self.groups.group("embedding"))
+        if not plan.training.post_validation:
+            axes: list[Axis] = ["shard"] if self._is_sharded else []
+            axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []
+            groups = [self.groups.group(axis) for axis in axes]
+            parameters = self.parameters.values()
+            self.norm = gradient_norm(parameters, self._counted, groups)
+
+    def _mine(self) -> set[int]:
+        """Return the parameters that no other rank counts in the norm."""
+        groups, local = self.groups, self.local
+        is_copy = local.table is not None and groups.pipeline > 0
+        return {
+            id(each)
+            for name, each in self.parameters.items()
+            if (name in local.divided or groups.tensor == 0)
+            and not (is_copy and each is local.table)
+        }
+
+    def _learnt(self) -> dict[str, Any]:
+        """Return whole parameters by name."""
+        learnt = {}
+        for name, each in self.parameters.items():
+            whole = each.detach()
+            if isinstance(whole, DTensor):
+                whole = whole.full_tensor()
+            if name in self.local.divided:
+                group = self.groups.group("tensor")
+                parts = [torch.empty_like(whole) for _ in range(group.size())]
+                dist.all_gather(parts, whole.contiguous(), group=group)
+                whole = torch.cat(parts, self.local.divided[name])
+            learnt[name] = whole.float().cpu().numpy()
+        return learnt
+
+
+def _part_of(
+    loss: Callable[[Any, Any], torch.Tensor], count: int, outputs: Any, targets: Any
+) -> torch.Tensor:
+    """Return what one of several micro-batches adds to the mean loss."""
+    return loss(outputs, targets) / count
+
+
+def make_optimizer(plan: Plan, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the plan's optimizer."""
+    match plan.training.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, lr=_RATE / 10)
+        case "momentum":
+            return torch.optim.SGD(parameters, lr=_RATE, momentum=0.9)
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=_RATE)
+
+
+def cut(values: Any, count: int) -> list[Any]:
+    """Return equal parts of a batch."""
+    if isinstance(values, tuple):
+        return list(zip(*(cut(each, count) for each in values), strict=True))
+    return list(values.chunk(count))
+
+
+def in_format(values: Any, dtype: torch.dtype) -> Any:
+    """Return inputs in a number format; whole numbers stay what they are."""
+    if isinstance(values, tuple):
+        return tuple(in_format(each, dtype) for each in values)
+    return values.to(dtype) if values.is_floating_point() else values
