@@ -71,9 +71,7 @@ class MaskedSoftmax:
         kind = scores_kind(self.keys)
         size = per_score * scores
         function = f"softmax {direction}"
-        return memory_work(
-            name, size, launches=launches, kind=kind, function=function
-        )
+        return memory_work(name, size, launches=launches, kind=kind, function=function)
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return the probabilities: one fused kernel, or six."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from models.work import Work
 from topologies.kernels import KernelTable, Point
@@ -111,5 +112,4 @@ def _broadcast(
         _time([float(each) for each in row], points, table)
         for row in zip(*(array.ravel() for array in arrays), strict=True)
     ]
-    result: Seconds = np.reshape(times, arrays[0].shape)
-    return result
+    return cast("Seconds", np.reshape(times, arrays[0].shape))

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from calibration.machine.clock import Clock
+from calibration.machine.errors import Unavailable
 from calibration.machine.links import Links, measured_links
 from calibration.machine.profile_file import Machine, memory_of, profile_text
 from calibration.machine.quiet import conditions, quieten
@@ -18,7 +19,7 @@ from calibration.machine.sweep import Say, Sweep, to_stderr
 from topologies.units import Seconds
 
 
-def calibrate(
+def calibrate(  # noqa: PLR0913 - the options of a command
     out: Path,
     *,
     device: str = "cpu",
@@ -43,7 +44,8 @@ def calibrate(
 
     Raises:
         KeyboardInterrupt: again, when what is finished is written.
-        OSError: there is no GPU, or the file cannot be written.
+        OSError: the file cannot be written.
+        Unavailable: there is no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("torch sees no NVIDIA GPU")
@@ -88,5 +90,5 @@ def calibrate(
 def name_of(device: str) -> str:
     """Return what the measured device is called."""
     if device == "cuda":
-        return torch.cuda.get_device_name()
+        return str(torch.cuda.get_device_name())
     return f"one thread of {platform.machine()}"

@@ -1,9 +1,10 @@
 """How long something takes: on this thread's own clock, or on a GPU's.
 
 On a CPU the clock counts the time that this thread computes, so that other programs on
-the machine do not count, though they do disturb the caches. Every call is timed by
-itself, after other data have gone through the thread's own caches: so it finds them in
-a training step, where hundreds of other kernels came before.
+the machine do not count, though they do disturb the caches. Calls are timed one by one
+and in turn, each after all others, and what they put out is kept until the last has
+run, as in a training step. One that runs again and again finds its weights, its code
+and the very place of its output in the caches, and takes little more than half as long.
 
 On a GPU events are recorded behind a kernel that only waits, so that the host has
 issued all before the first begins; and the host is timed by itself.
@@ -13,21 +14,19 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from topologies.units import Ratio, Seconds, parse_quantity
+from topologies.units import Ratio, Seconds
 
 Function = Callable[[], object]
-EVICTED = int(parse_quantity("4 MiB", "B"))
-"""Bytes that go through the caches before a call: more than a core has of its own."""
-
 _CYCLES = 2_000_000_000  # that a GPU waits for a second, about
-_CALLS = 50  # on a GPU in a row; the driver holds about a thousand launches
+_MOST_CALLS = 50  # on a GPU in a row; the driver holds about a thousand launches
+_LONG: Seconds = 5e-3  # of calls in a row
+_ISSUING: Seconds = 200e-6  # of a call at most: the GPU waits until all are issued
 _FEWEST = 3
 
 
@@ -58,21 +57,27 @@ class Clock(NamedTuple):
     repetitions: int = 11
     most: Seconds = 0.03
 
-    def time(self, function: Function) -> Timing:
-        """Return how long a call takes, once it is warm."""
-        function()
+    def time(self, functions: Sequence[Function]) -> list[Timing]:
+        """Return how long each call takes, once it is warm."""
+        for function in functions:
+            function()
         once = _on_gpu if self.device == "cuda" else _on_thread
-        found: list[tuple[Seconds, Seconds]] = []
-        begin = time.monotonic()
-        while len(found) < self.repetitions:
-            if len(found) >= _FEWEST and time.monotonic() - begin > self.most:
+        rounds: list[list[tuple[Seconds, Seconds]]] = []
+        begin, most = time.monotonic(), self.most * len(functions)
+        while len(rounds) < self.repetitions:
+            if len(rounds) >= _FEWEST and time.monotonic() - begin > most:
                 break
-            found.append(once(function))
-        times, hosts = zip(*found, strict=True)
-        return Timing(statistics.median(times), statistics.median(hosts), spread(times))
+            kept: list[object] = []
+            rounds.append([once(function, kept) for function in functions])
+        return [_timing(found) for found in zip(*rounds, strict=True)]
 
 
-def spread(times: tuple[Seconds, ...]) -> Ratio:
+def _timing(found: Sequence[tuple[Seconds, Seconds]]) -> Timing:
+    times, hosts = zip(*found, strict=True)
+    return Timing(statistics.median(times), statistics.median(hosts), spread(times))
+
+
+def spread(times: Sequence[Seconds]) -> Ratio:
     """Return half the range of the middle half, over the median [1]."""
     ordered = sorted(times)
     quarter = len(ordered) // 4
@@ -80,19 +85,12 @@ def spread(times: tuple[Seconds, ...]) -> Ratio:
     return (inner[-1] - inner[0]) / 2 / statistics.median(ordered)
 
 
-def _on_thread(function: Function) -> tuple[Seconds, Seconds]:
+def _on_thread(function: Function, kept: list[object]) -> tuple[Seconds, Seconds]:
     """Return the time of a call twice: the host is the device."""
-    _others().add_(1)
     begin = time.thread_time()
-    function()
+    kept.append(function())
     took = max(time.thread_time() - begin - _own_time(), 1e-8)
     return took, took
-
-
-@cache
-def _others() -> Tensor:
-    """Return what goes through the caches before a call."""
-    return torch.zeros(EVICTED // 4)
 
 
 @cache
@@ -105,17 +103,22 @@ def _own_time() -> Seconds:
     return statistics.median(found)
 
 
-def _on_gpu(function: Function) -> tuple[Seconds, Seconds]:
+def _on_gpu(function: Function, _: list[object]) -> tuple[Seconds, Seconds]:
     """Return the time of a call on the GPU, and that of issuing it."""
+    once = _in_a_row(function, 1)[0]
+    return _in_a_row(function, min(_MOST_CALLS, max(1, round(_LONG / once))))
+
+
+def _in_a_row(function: Function, calls: int) -> tuple[Seconds, Seconds]:
+    """Return the times of one of several calls that the GPU finds already issued."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
-    waiting = 200e-6 * _CALLS  # longer than the host needs for kernels of one call
-    torch.cuda._sleep(int(waiting * _CYCLES))  # noqa: SLF001 - the only such kernel
+    torch.cuda._sleep(int(_ISSUING * calls * _CYCLES))  # noqa: SLF001 - the only such kernel
     start.record()
     begin = time.perf_counter()
-    for _ in range(_CALLS):
+    for _ in range(calls):
         function()
     host = time.perf_counter() - begin
     end.record()
     torch.cuda.synchronize()
-    return start.elapsed_time(end) / 1000 / _CALLS, host / _CALLS
+    return start.elapsed_time(end) / 1000 / calls, host / calls

@@ -25,7 +25,7 @@ def copies(device: str) -> Iterator[dict[str, Any]]:
     for text in _SIZES if device == "cuda" else _TOY:
         size = int(parse_quantity(text, "B"))
         for kind, (source, target) in _pairs(device, size).items():
-            timing = clock.time(_copy(source, target))
+            (timing,) = clock.time([_copy(source, target)])
             yield {
                 "kind": kind,
                 "size": text,
@@ -69,7 +69,7 @@ def narrow_products(device: str) -> Iterator[dict[str, Any]]:
                 left, right, scale_a=one, scale_b=one, out_dtype=torch.bfloat16
             )
 
-        timing = clock.time(call)
+        (timing,) = clock.time([call])
         yield {
             "kind": "fp8 product",
             "size": f"{side} x {side} x {side}",

@@ -22,7 +22,9 @@ from calibration.machine.sweep import Say
 from simulator.one_collective.plan import CollectivePlan
 from topologies.units import Seconds, format_quantity, parse_quantity
 
-SIZES = tuple(int(parse_quantity(each, "B")) for each in ("1 KiB", "64 KiB", "1 MiB", "16 MiB"))
+SIZES = tuple(
+    int(parse_quantity(each, "B")) for each in ("1 KiB", "64 KiB", "1 MiB", "16 MiB")
+)
 PATTERNS = ("send", "all-reduce", "all-gather", "reduce-scatter")
 _REPETITIONS = 9
 _LIMIT: Seconds = 120.0
@@ -87,7 +89,9 @@ def exchanged(device: str, sizes: Sequence[int] = SIZES) -> list[Row]:
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     ranks = [
         context.Process(
-            target=_rank, args=(rank, store.port, device, tuple(sizes), answers), daemon=True
+            target=_rank,
+            args=(rank, store.port, device, tuple(sizes), answers),
+            daemon=True,
         )
         for rank in range(2)
     ]
@@ -101,10 +105,12 @@ def exchanged(device: str, sizes: Sequence[int] = SIZES) -> list[Row]:
             if process.is_alive():
                 process.kill()
     slower = zip(first, second, strict=True)
-    return [Row(*one[:3], max(one[3], other[3])) for one, other in slower]
+    return [Row(one[0], one[1], one[2], max(one[3], other[3])) for one, other in slower]
 
 
-def _rank(rank: int, port: int, device: str, sizes: Sequence[int], answers: Any) -> None:
+def _rank(
+    rank: int, port: int, device: str, sizes: Sequence[int], answers: Any
+) -> None:
     """Time all exchanges as one of the two, and answer."""
     torch.set_num_threads(1)
     store = dist.TCPStore("127.0.0.1", port, is_master=False)
@@ -133,6 +139,15 @@ def _timed(call: Callable[[], object]) -> Seconds:
     return statistics.median(times)
 
 
+def _gather(whole: torch.Tensor, half: torch.Tensor) -> None:
+    """Gather by torch's name for it, which changes."""
+    getattr(dist, "all_gather_single", dist.all_gather_into_tensor)(whole, half)
+
+
+def _scatter(half: torch.Tensor, whole: torch.Tensor) -> None:
+    getattr(dist, "reduce_scatter_single", dist.reduce_scatter_tensor)(half, whole)
+
+
 def _call(pattern: str, size: int, rank: int, device: str) -> Callable[[], object]:
     """Return one exchange as a call."""
     whole = torch.zeros(size // 4, device=device)
@@ -141,9 +156,9 @@ def _call(pattern: str, size: int, rank: int, device: str) -> Callable[[], objec
         case "all-reduce":
             return lambda: dist.all_reduce(whole)
         case "all-gather":
-            return lambda: dist.all_gather_into_tensor(whole, half)
+            return lambda: _gather(whole, half)
         case "reduce-scatter":
-            return lambda: dist.reduce_scatter_tensor(half, whole)
+            return lambda: _scatter(half, whole)
     if rank:
         return lambda: dist.recv(whole, 0)
     return lambda: dist.send(whole, 1)
@@ -154,7 +169,12 @@ def fitted(rows: Sequence[Row]) -> dict[str, str]:
     sums = [row for row in rows if row.pattern == "all-reduce"]
     smallest = min((row for row in rows if row.pattern == "send"), key=lambda r: r.size)
     transfer = format_quantity(smallest.time, "s", _DIGITS)
-    first = {"efficiency": "0.3", "start": "50 us", "hop": "50 us", "transfer": transfer}
+    first = {
+        "efficiency": "0.3",
+        "start": "50 us",
+        "hop": "50 us",
+        "transfer": transfer,
+    }
     table = {
         "base": "generic",
         "basis": "an exchange of two processes",

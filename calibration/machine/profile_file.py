@@ -53,9 +53,10 @@ def profile_text(machine: Machine) -> str:
     """Return the profile as TOML text."""
     tables = {name: sweep.table() for name, sweep in machine.sweeps.items()}
     best = next(iter(tables.values()))
+    title = f"{machine.name}, measured {machine.conditions['date']}"
     lines = [
         "# Written by `simulate calibrate`. A plan names this file in cluster.device.",
-        f"title = {toml_value(machine.name + ', measured ' + machine.conditions['date'])}",
+        f"title = {toml_value(title)}",
         f"basis = {toml_value(_basis(machine))}",
         f"is_complete = {toml_value(machine.is_complete)}",
         *_table("constants", _constants(machine, best)),

@@ -118,4 +118,6 @@ def _as_tuple(values: Any) -> tuple[Any, ...]:
 
 
 def _in_format(values: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
-    return tuple(each.to(dtype) if each.is_floating_point() else each for each in values)
+    return tuple(
+        each.to(dtype) if each.is_floating_point() else each for each in values
+    )

@@ -1,4 +1,4 @@
-"""Which kernels are measured: products and convolutions on a grid, the rest in networks.
+"""Which kernels are measured: products and convolutions on a grid, others in networks.
 
 The networks are small ones of every family, of other sizes than any that a study
 predicts: an operator is replayed with what it reads in one of them.
@@ -84,8 +84,8 @@ CPU = Grid(
     widths=(16, 64, 256, 1024),
     channels=(16, 64, 192),
     sides=(7, 14, 28),
-    samples=(1, 4, 16),
-    kernels=((3, 1), (1, 1), (3, 2), (5, 1)),
+    samples=(2, 12),
+    kernels=((3, 1), (1, 1), (3, 2)),
     networks=(
         ({"family": "mlp", "widths": [300, 700, 10]}, (4, 32, 256, 2048)),
         ({"family": "gpt", **_gpt(1, 96, 3, 48, 500)}, (1, 3, 12, 48)),

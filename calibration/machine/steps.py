@@ -1,4 +1,4 @@
-"""Whole training steps on one device, measured: eager, compiled, or a graph replayed."""
+"""Whole training steps on one device, measured: eager, compiled or a graph."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def _graphed(
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    return graph.replay
+    replay: Callable[[], None] = graph.replay
+    return replay
 
 
 def measured_step(
@@ -133,4 +134,6 @@ def _wait(device: str) -> None:
 
 def _in_format(inputs: Any, dtype: torch.dtype) -> tuple[Any, ...]:
     values = inputs if isinstance(inputs, tuple) else (inputs,)
-    return tuple(each.to(dtype) if each.is_floating_point() else each for each in values)
+    return tuple(
+        each.to(dtype) if each.is_floating_point() else each for each in values
+    )

@@ -29,6 +29,8 @@ from simulator.plan import Plan
 from simulator.plans.dumping import to_toml
 from topologies.units import Ratio, Seconds, format_quantity
 
+_ROUNDS = 1  # of operators and steps, in turn; the mean counts
+
 
 class Row(NamedTuple):
     """One plan.
@@ -53,7 +55,9 @@ class Row(NamedTuple):
         return self.general / self.step.time - 1, self.own / self.step.time - 1
 
 
-def plan_of(model: Mapping[str, Any], samples: int, profile: Path, **training: Any) -> Plan:
+def plan_of(
+    model: Mapping[str, Any], samples: int, profile: Path, **training: Any
+) -> Plan:
     """Return the plan of one device, that of a profile."""
     return Plan.from_mapping(
         {
@@ -68,7 +72,9 @@ def plan_of(model: Mapping[str, Any], samples: int, profile: Path, **training: A
 class Study:
     """A study under way: operators and steps are timed in turn, under one load."""
 
-    def __init__(self, profile: Path, *, device: str = "cpu", say: Say = to_stderr) -> None:
+    def __init__(
+        self, profile: Path, *, device: str = "cpu", say: Say = to_stderr
+    ) -> None:
         self.profile, self.device = profile, device
         self.sweep = Sweep(clock=Clock(device), say=say)
 
@@ -76,9 +82,16 @@ class Study:
         """Return one plan, measured and predicted."""
         plan = plan_of(model, samples, self.profile)
         general = simulate(plan).step_time_s
-        self.sweep.measured = []
-        self.sweep.network(model, samples)
-        step = measured_step(plan, self.device)
+        self.sweep.measured, steps = [], []
+        for _ in range(_ROUNDS):
+            self.sweep.network(model, samples)
+            steps.append(measured_step(plan, self.device, steps=5))
+        step = Step(
+            statistics.fmean(each.time for each in steps),
+            statistics.fmean(each.wall for each in steps),
+            max(each.spread for each in steps),
+            steps[0].peak,
+        )
         kernels = {"fp32": self.sweep.table()}
         job = prepare(plan)
         single = replace(job.profile, kernels=kernels)
@@ -145,7 +158,7 @@ def line(row: Row) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run the study that the command line names."""
     profile, out = map(Path, arguments[:2])
-    name = arguments[2] if len(arguments) > 2 else "cpu"  # noqa: PLR2004 - the third
+    name = arguments[2] if len(arguments) > 2 else "cpu"
     quieten()
     begin, rows = time.monotonic(), []
     one = Study(profile, say=lambda _: None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +17,18 @@ from calibration.machine.clock import Clock
 from calibration.machine.formats import FORMATS
 from calibration.machine.replay import Replay, replays
 from calibration.machine.shapes import Grid, convolutions, products
-from calibration.machine.timed import Measured, timed
+from calibration.machine.timed import Job, Measured, passes, timed
 from calibration.machine.updates import updates
 from calibration.modules.placing import Placing
 from calibration.modules.table import Recipe, module_of
 from models.catalogue import build as build_model
 from models.model import Model
 from models.operators import Convolution, Linear, Lstm
-from models.work import Share
 from topologies.kernels import KernelTable, Point
 from topologies.units import Ratio, Seconds
 
+_AT_ONCE = 64  # calls that are timed in turn
+_ALL = 10_000  # of a network
 Say = Callable[[str], None]
 
 
@@ -88,21 +90,27 @@ class Sweep:
         if recurrent:
             self._each(f"products in {name}", iter(recurrent))
         own = replays(model, samples, dtype=place.dtype, device=self.clock.device)
-        self._each(name, own)
-        if time.monotonic() < self.deadline:
-            self.measured += updates(
-                model, self.number_format, place.dtype, self.clock
-            )
+        device = self.clock.device
+        step_end = updates(model, self.number_format, place.dtype, device)
+        self._each(name, own, step_end, _ALL)
 
-    def _each(self, what: str, found: Iterator[Replay]) -> None:
+    def _each(
+        self,
+        what: str,
+        found: Iterator[Replay],
+        others: Iterable[Job] = (),
+        at_once: int = _AT_ONCE,
+    ) -> None:
+        """Measure operators, and other calls, so many in turn."""
         begin, count = time.monotonic(), len(self.measured)
-        for replay in found:
+        element = float(self.place.dtype.itemsize)
+        calls = (job for replay in found for job in passes(replay, element))
+        while jobs := list(itertools.islice(itertools.chain(calls, others), at_once)):
             if time.monotonic() > self.deadline:
                 self.is_complete = False
                 break
-            known = self.table() if _is_compound(replay) else None
-            share = Share(replay.samples, element=float(self.place.dtype.itemsize))
-            self.measured += timed(replay, self.clock, share, known)
+            known = self.table() if any(map(_is_compound, jobs)) else None
+            self.measured += timed(jobs, self.clock, known)
         seconds = time.monotonic() - begin
         points = len(self.measured) - count
         self.say(f"{self.number_format} {what}: {points} points in {seconds:.0f} s")
@@ -185,9 +193,6 @@ def _positive(rates: Iterator[float]) -> list[float]:
     return [rate for rate in rates if rate > 0] or [1.0]
 
 
-def _is_compound(replay: Replay) -> bool:
-    """Return whether an operator is made of several functions, such as an LSTM."""
-    share = Share(1)
-    return len({work.function for work in replay.operator.forward(share)}) > 1
-
-
+def _is_compound(job: Job) -> bool:
+    """Return whether a call runs several functions, as an LSTM's does."""
+    return len({work.function for work in job.works}) > 1

@@ -48,7 +48,9 @@ def steps_table(
     for mode in MODES[device]:
         for model, samples in _by_turns(study):
             if time.monotonic() > end:
-                skipped.append(f"steps: {mode} {named(model)} x {samples}: no time left")
+                skipped.append(
+                    f"steps: {mode} {named(model)} x {samples}: no time left"
+                )
                 continue
             plan = plan_of(model, samples, profile, precision=precision)
             try:

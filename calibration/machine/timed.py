@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from calibration.machine.clock import Clock, Timing
+from calibration.machine.clock import Clock, Function, Timing
 from calibration.machine.replay import Replay, tensors
 from models.operators import Convolution, Linear
 from models.work import Share, Work
@@ -35,26 +37,60 @@ class Measured(NamedTuple):
     spread: Ratio
 
 
+class Job(NamedTuple):
+    """One call to be timed.
+
+    Fields:
+        works: kernels that it runs, as the layer table states them.
+        call: the call.
+        is_gradient: whether a backward pass has to be started for it.
+    """
+
+    works: tuple[Work, ...]
+    call: Function
+    is_gradient: bool
+
+
 def timed(
-    replay: Replay, clock: Clock, share: Share, known: KernelTable | None = None
+    jobs: Sequence[Job], clock: Clock, known: KernelTable | None
 ) -> Iterator[Measured]:
-    """Yield what an operator's passes took.
+    """Yield what calls took, timed in turn.
+
+    Args:
+        jobs: the calls.
+        clock: to time them with.
+        known: kernels measured before, for operators of several functions.
+    """
+    start = Job((), _start(clock.device), is_gradient=True)
+    gradients = [job for job in jobs if job.is_gradient]
+    # Each beginning after a gradient, as all are: the first of a turn is a cold one.
+    begun = [each for job in gradients for each in (job, start)]
+    others = [job for job in jobs if not job.is_gradient]
+    calls = [*others, *begun]
+    timings = clock.time([job.call for job in calls])
+    starts = [t for job, t in zip(calls, timings, strict=True) if job is start]
+    for job, timing in zip(calls, timings, strict=True):
+        own = _without(timing, starts) if job.is_gradient else timing
+        if job is not start:
+            yield from _divided(job.works, own, known)
+
+
+def passes(replay: Replay, element: float) -> Iterator[Job]:
+    """Yield the passes of one operator.
 
     Args:
         replay: the operator and what it reads.
-        clock: to time it with.
-        share: of the device, whose element size is that of the tensors.
-        known: kernels measured before, for operators of several functions.
+        element: bytes of a number [B].
     """
-    works = replay.operator.forward(share)
-    if works:
-        yield from _divided(works, clock.time(replay.forward), known)
+    share = Share(replay.samples, element=element)
+    if works := replay.operator.forward(share):
+        yield Job(works, replay.forward, is_gradient=False)
     put_out = [each for each in tensors(replay.forward()) if each.requires_grad]
-    if not put_out:
-        return
-    for works, wanted in _backward(replay, share):
+    for works, wanted in _backward(replay, share) if put_out else ():
         if works and wanted:
-            yield from _divided(works, _gradient(clock, put_out, wanted), known)
+            ones = [torch.ones_like(each) for each in put_out]
+            call = partial(_gradient, put_out, wanted, ones)
+            yield Job(works, call, is_gradient=True)
 
 
 def _backward(
@@ -72,26 +108,30 @@ def _backward(
         yield (*inputs, *weights), [*replay.leaves(), *replay.parameters()]
 
 
-def _gradient(clock: Clock, outputs: list[Tensor], wanted: list[Tensor]) -> Timing:
+def _gradient(
+    outputs: list[Tensor], wanted: list[Tensor], ones: list[Tensor]
+) -> tuple[Tensor, ...]:
+    """Return gradients; what they are computed from stays."""
+    found: tuple[Tensor, ...] = torch.autograd.grad(
+        outputs, wanted, ones, retain_graph=True, allow_unused=True
+    )
+    return found
+
+
+def _start(device: str) -> Function:
+    """Return a backward pass that does nothing but begin and end."""
+    empty = torch.zeros(1, device=device, requires_grad=True)
+    return partial(_gradient, [empty.view(1)], [empty], [torch.ones(1, device=device)])
+
+
+def _without(timing: Timing, starts: Sequence[Timing]) -> Timing:
     """Return the time of a backward pass, without that of starting one."""
-    ones = [torch.ones_like(each) for each in outputs]
-    empty = torch.zeros(1, device=ones[0].device, requires_grad=True)
-    same, one = empty.view(1), torch.ones(1, device=ones[0].device)
-
-    def start() -> object:
-        return torch.autograd.grad(same, empty, one, retain_graph=True)
-
-    def gradient() -> object:
-        return torch.autograd.grad(
-            outputs, wanted, ones, retain_graph=True, allow_unused=True
-        )
-
-    nothing, all_of_it = clock.time(start), clock.time(gradient)
-    least = all_of_it.time / 10
+    nothing = statistics.median(start.time for start in starts)
+    host = statistics.median(start.host for start in starts)
     return Timing(
-        max(all_of_it.time - nothing.time, least),
-        max(all_of_it.host - nothing.host, least),
-        all_of_it.spread,
+        max(timing.time - nothing, timing.time / 10),
+        max(timing.host - host, timing.host / 10),
+        timing.spread,
     )
 
 

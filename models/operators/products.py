@@ -127,9 +127,7 @@ class BatchedProduct:
 
     parameters = 0
 
-    def _product(
-        self, letter: str, share: Share, dims: tuple[int, int, int]
-    ) -> Work:
+    def _product(self, letter: str, share: Share, dims: tuple[int, int, int]) -> Work:
         rows, columns, inner = dims
         direction = "forward" if letter == "F" else "backward"
         batch = self.batch * share.samples / degree(self.split, share)
