@@ -40,7 +40,7 @@ def device(name: str) -> Device:
         UnknownName: there is none.
     """
     if is_file_name(name):
-        return _parse_device(_measured(Path(name)), name)
+        return _measured_device(name)
     return _named_device(name)
 
 
@@ -50,15 +50,18 @@ def _named_device(name: str) -> Device:
     return _parse_device(entry, entry["profile"])
 
 
-def _measured(path: Path) -> dict[str, Any]:
-    """The table `[device]` of a file."""
+def _measured_device(name: str) -> Device:
+    """The device in the table `[device]` of a file, which is its profile as well."""
+    path = Path(name)
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))["device"]
+        return _parse_device(tomllib.loads(path.read_text("utf-8"))["device"], name)
     except OSError as error:
-        raise UnknownName(f"{path.name} cannot be read: {error.strerror}") from None
-    except KeyError:
-        raise UnknownName(f"{path.name} has no table [device]") from None
-    return table
+        problem = f"cannot be read: {error.strerror}"
+    except KeyError as error:
+        problem = f"holds no device: {error} is missing"
+    except (TypeError, ValueError) as error:
+        problem = f"holds no device: {error}"
+    raise UnknownName(f"{path.name} {problem}")
 
 
 def _parse_device(entry: dict[str, Any], profile: str) -> Device:

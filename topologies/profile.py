@@ -203,7 +203,9 @@ def load_profile(name: str) -> Profile:
         return parse_profile(path.stem, tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        problem = f"is no profile: {error} is missing"
+    except (TypeError, ValueError) as error:
         problem = f"is no profile: {error}"
     raise UnknownProfileError(f"{path.name} {problem}")
 

@@ -18,7 +18,7 @@ from simulator.plan import Plan
 from topologies.units import Bytes, Ratio, Seconds
 
 Mode = Literal["eager", "compiled", "graph"]
-_RATE = 1e-3
+_RATE = 0.001
 _WARM_UP = 3
 
 
