@@ -18,7 +18,7 @@ from simulator.plan import Plan
 from topologies.units import Bytes, Ratio, Seconds
 
 Mode = Literal["eager", "compiled", "graph"]
-_RATE = 0.001
+_RATE = 0.002
 _WARM_UP = 3
 
 
