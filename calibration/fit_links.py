@@ -33,7 +33,7 @@ from topologies.profile import (
     LINK_UNITS,
     PROFILES,
     Profile,
-    load_profile,
+    named_profile,
     parse_profile,
 )
 from topologies.units import Seconds, format_quantity, parse_quantity
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problem = read_problem(name)
         text = profile_text(problem, fit_links(problem))
         (PROFILES / f"{name}.toml").write_text(text, "utf-8")
-        load_profile.cache_clear()
+        named_profile.cache_clear()
         sys.stdout.write(text)
     return 0
 

@@ -85,6 +85,7 @@ class FlashAttention:
             square.keys,
             (over_keys * self.width + over_values * values) / executed,
             executed * heads * square.filled,
+            function=f"flash attention {name[-1]}",
         )
 
     def _whole(self, share: Share) -> Square:

@@ -249,3 +249,17 @@ Function = (
     | Distances
     | Loss
 )
+
+
+def label(function: Function | None, direction: str) -> str:
+    """Return what a function is called among measured kernels.
+
+    >>> label(Activation("gelu"), "forward")
+    'gelu activation forward'
+    >>> label(Heads(1, 64, is_rotary=True), "backward")
+    'rotary heads backward'
+    """
+    if function is None:
+        return ""
+    kind = getattr(function, "kind", "rotary" * getattr(function, "is_rotary", False))
+    return f"{kind} {type(function).__name__.lower()} {direction}".strip()

@@ -69,7 +69,9 @@ class MaskedSoftmax:
         launches = is_fused + (1 - is_fused) * _UNFUSED_LAUNCHES[direction]
         scores = squares * self.keys * self.keys * share.element / 2
         kind = scores_kind(self.keys)
-        return memory_work(name, per_score * scores, launches=launches, kind=kind)
+        size = per_score * scores
+        function = f"softmax {direction}"
+        return memory_work(name, size, launches=launches, kind=kind, function=function)
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return the probabilities: one fused kernel, or six."""

@@ -108,6 +108,8 @@ class Work:
         launches: device kernels that the framework starts for it [1].
         filtering: of a convolution, which has other algorithms than that product.
         is_narrow: whether operands were cast to a format with a rate of its own.
+        function: what is computed and in which pass, such as `gelu activation
+            backward`: the word under which a machine's measured kernels have it.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Work:
     launches: float = 1
     filtering: Filtering | None = None
     is_narrow: bool = False
+    function: str = ""
 
 
 def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
@@ -132,6 +135,7 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
     batch: float,
     element: float,
     operand: float | None = None,
+    function: str = "",
 ) -> Work:
     """Return the work of `batch` products (rows x inner) @ (inner x columns).
 
@@ -146,20 +150,29 @@ def matrix_work(  # noqa: PLR0913 - the four dimensions of a batched product
         batch: independent products [1].
         element: bytes of one number [B].
         operand: bytes of one number of both factors, if they were cast [B].
+        function: what is computed, for measured kernels.
     """
     if operand is not None:
         factors = rows * inner + inner * columns
         size = batch * (operand * factors + element * rows * columns)
         flop = 2.0 * batch * rows * columns * inner
         dims = (rows, columns, inner, batch)
-        return Work(name, "matrix", flop, size, *dims, is_narrow=True)
+        return Work(
+            name, "matrix", flop, size, *dims, is_narrow=True, function=function
+        )
     size = element * batch * (rows * inner + inner * columns + rows * columns)
     flop = 2.0 * batch * rows * columns * inner
-    return Work(name, "matrix", flop, size, rows, columns, inner, batch)
+    dims = (rows, columns, inner, batch)
+    return Work(name, "matrix", flop, size, *dims, function=function)
 
 
 def memory_work(
-    name: str, size: float, *, launches: float = 1, kind: WorkKind = "memory"
+    name: str,
+    size: float,
+    *,
+    launches: float = 1,
+    kind: WorkKind = "memory",
+    function: str = "",
 ) -> Work:
     """Return the work of kernels that only move `size` bytes [B]."""
-    return Work(name, kind, 0.0, size, launches=launches)
+    return Work(name, kind, 0.0, size, launches=launches, function=function)

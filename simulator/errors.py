@@ -8,6 +8,7 @@ RehearsalError                 1   ours, unless one of these:
 ├── NoNetwork                  2   a drawing of a plan without a graph (`plot`)
 ├── ExpectationFailed          4   a threshold or tolerance does not hold
 ├── MissingOptional            5   something that is not installed is needed
+├── Unavailable                5   there is no such device (`calibration/machine`)
 ├── EmulationUnavailable       5   the kernel or its tools cannot emulate a network
 └── EmulationError             1   an emulated network failed (`calibration/emulation`)
 

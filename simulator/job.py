@@ -185,6 +185,7 @@ def make_pricer(plan: Plan, cluster: Cluster, profile: Profile) -> Pricer:
         narrow_peak=cluster.device.peak[plan.training.precision],
         degrees=plan.parallelism.degrees,
         algorithm=plan.synchronization.algorithm,
+        kernels=profile.kernels.get(plan.training.precision),
         servers=plan_servers(plan, plan.build_model(), cluster, profile),
     )
     return paced(plan, pricer)

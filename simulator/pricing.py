@@ -25,6 +25,7 @@ from simulator.costs.compute import (
 from simulator.costs.elementwise import minimum, where
 from simulator.costs.messages import exchange_time, transfer_time
 from simulator.exchange import exchange_group
+from simulator.measured import measured_time
 from simulator.mesh import Degrees
 from simulator.neighbours import busiest
 from simulator.placement import Group, adapter_rate, group, ranks_per_node
@@ -41,6 +42,7 @@ from simulator.workload import (
     Repeat,
 )
 from topologies.hardware import Cluster
+from topologies.kernels import KernelTable
 from topologies.profile import Profile
 from topologies.units import Count, FlopPerSecond, Ratio, Seconds
 
@@ -60,6 +62,7 @@ class Pricer:
         degrees: ranks of each mesh axis.
         algorithm: of the all-reduce between replicas, or `auto`.
         servers: of parameters, if there are any.
+        kernels: measured in the plan's number format, if the profile has them.
         pace: times of kernels over what the formulas say, from a measured step [1].
     """
 
@@ -70,6 +73,7 @@ class Pricer:
     algorithm: str
     narrow_peak: FlopPerSecond = 0.0
     servers: Servers | None = None
+    kernels: KernelTable | None = None
     pace: Ratio = 1.0
     _repeated: dict[tuple[int, Phase], tuple[tuple[Item, ...], Price]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -126,7 +130,11 @@ class Pricer:
         return self.pace * self.profile.in_step * self.formula_time(work)
 
     def formula_time(self, work: Work) -> Seconds:
-        """Return the same at the pace of the formulas, of a kernel by itself."""
+        """Return the same at the pace of measured kernels, or of the formulas."""
+        if self.kernels is not None:
+            time = measured_time(work, self.kernels)
+            if time is not None:
+                return time
         device, profile = self.cluster.device, self.profile
         starting = work.launches * profile.kernel_time
         if work.kind == "local":

@@ -53,6 +53,10 @@ def _add_collective(schema: dict[str, Any]) -> None:
     ]
 
 
+_IN_FILES = ("devices", "profiles")  # what a file may hold that the plan names
+_FILE = {"pattern": r"\.toml$"}
+
+
 def _name_values(node: object) -> None:
     """Replace each `catalogue` mark below `node` by the names that are allowed."""
     if isinstance(node, list):
@@ -62,7 +66,8 @@ def _name_values(node: object) -> None:
         _without_noise(node)
         kind = node.pop("catalogue", None)
         if kind is not None:
-            node["enum"] = _NAMES[kind]()
+            names = {"enum": _NAMES[kind]()}
+            node |= {"anyOf": [names, _FILE]} if kind in _IN_FILES else names
             node["type"] = "string"
         for value in node.values():
             _name_values(value)

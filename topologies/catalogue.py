@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from topologies.hardware import Device, Link
+from topologies.profile import is_file_name
 from topologies.units import BytesPerSecond, format_quantity, parse_quantity
 
 _ROOT = Path(__file__).with_name("catalogue")
@@ -29,14 +30,41 @@ class UnknownName(ValueError):  # noqa: N818 - reads as the message it carries
     """A name that the catalogue does not have; the message offers the nearest."""
 
 
-@cache
 def device(name: str) -> Device:
     """The accelerator called `name`, or that has it among its aliases.
+
+    A name that ends in `.toml` is the path of a file that `simulate calibrate` wrote:
+    the device is the one in it, and the file its profile.
 
     Raises:
         UnknownName: there is none.
     """
+    if is_file_name(name):
+        return _measured_device(name)
+    return _named_device(name)
+
+
+@cache
+def _named_device(name: str) -> Device:
     entry = _load("devices", name)
+    return _parse_device(entry, entry["profile"])
+
+
+def _measured_device(name: str) -> Device:
+    """The device in the table `[device]` of a file, which is its profile as well."""
+    path = Path(name)
+    try:
+        return _parse_device(tomllib.loads(path.read_text("utf-8"))["device"], name)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except KeyError as error:
+        problem = f"holds no device: {error} is missing"
+    except (TypeError, ValueError) as error:
+        problem = f"holds no device: {error}"
+    raise UnknownName(f"{path.name} {problem}")
+
+
+def _parse_device(entry: dict[str, Any], profile: str) -> Device:
     return Device(
         name=entry["name"],
         peak={
@@ -47,7 +75,7 @@ def device(name: str) -> Device:
         memory_bandwidth=parse_quantity(entry["memory_bandwidth"], "B/s"),
         num_units=entry.get("num_units", 0),
         fabric=entry["fabric"],
-        profile=entry["profile"],
+        profile=profile,
         source=_cite(entry),
     )
 

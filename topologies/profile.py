@@ -10,17 +10,21 @@ the bandwidth, and takes the fastest for a message. The table `[links.LINK]` is 
 first of them, and `[links.LINK.PROTOCOL]` another, which is kept as the fit of a link
 called `LINK.PROTOCOL`. A profile that only adds links or a few constants to another
 says `base = "OTHER"` and has the rest from it.
+
+A plan may also name a profile that `simulate calibrate` wrote, by its path. Such a file
+holds measured kernels (`topologies.kernels`) and the device that they were measured on.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from topologies.kernels import KernelTable, parse_kernels
 from topologies.units import (
     Bytes,
     BytesPerSecond,
@@ -113,6 +117,7 @@ class Profile:
             the device's power limit, whatever their shape [1].
         in_step: time of a kernel within a training step over that of the same kernel
             repeated by itself: caches are cold, and the device is warm [1].
+        kernels: as they were measured, by number format, if they were.
         error_low, error_high: 5 % and 95 % quantiles of measured ÷ predicted on
             rows outside the fit, minus one; assumed where nothing was measured [1].
         families: kinds of networks that those quantiles were measured on.
@@ -142,6 +147,7 @@ class Profile:
     convolutions: tuple[str, ...] = ()
     is_blocking: bool = False
     overlap_slowdown: Ratio = 0.0
+    kernels: Mapping[str, KernelTable] = field(default_factory=dict)
     allocator_share: Ratio = 0.0
     sustained_efficiency: Ratio = 1.0
     in_step: Ratio = 1.0
@@ -197,13 +203,34 @@ class UnknownProfileError(ValueError):
     """No profile of that name."""
 
 
-@cache
 def load_profile(name: str) -> Profile:
-    """Return a profile of `topologies/profiles` by name.
+    """Return a profile of `topologies/profiles` by name, or another by its path.
 
     Raises:
-        UnknownProfileError: there is none.
+        UnknownProfileError: there is none, or its file is no profile.
     """
+    if not is_file_name(name):
+        return named_profile(name)
+    path = Path(name)
+    try:
+        return parse_profile(path.stem, tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except KeyError as error:
+        problem = f"is no profile: {error} is missing"
+    except (TypeError, ValueError) as error:
+        problem = f"is no profile: {error}"
+    raise UnknownProfileError(f"{path.name} {problem}")
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether the name of a profile, or of a device, is that of a file."""
+    return name.endswith(".toml")
+
+
+@cache
+def named_profile(name: str) -> Profile:
+    """Return a profile of `topologies/profiles`; every call the same one."""
     path = PROFILES / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(profile_names())
@@ -221,6 +248,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
     links = dict(_link_fits(table.get("links", {})))
     algorithms = tuple(table.get("algorithms", ()))
     convolutions = tuple(table.get("convolutions", ()))
+    kernels = parse_kernels(table.get("kernels", {}))
     if base := table.get("base"):
         other = load_profile(str(base))
         return replace(
@@ -230,6 +258,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
             links={**other.links, **links},
             algorithms=algorithms or other.algorithms,
             convolutions=convolutions or other.convolutions,
+            kernels={**other.kernels, **kernels},
             is_blocking=table.get("blocking", other.is_blocking),
             **_constants(table.get("constants", {})),  # type: ignore[arg-type]
             basis=f"{other.basis}; {name}: {table['basis']}",
@@ -246,6 +275,7 @@ def parse_profile(name: str, table: Mapping[str, Any]) -> Profile:
         basis=str(table["basis"]),
         algorithms=algorithms,
         convolutions=convolutions,
+        kernels=kernels,
         is_blocking=table.get("blocking", False),
         **constants,
     )

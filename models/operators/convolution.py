@@ -107,6 +107,7 @@ class Convolution:
                 self.inputs,
                 share.element,
             ),
+            function=f"convolution {direction}",
         )
 
     def forward(self, share: Share) -> tuple[Work, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.functions import Function
+from models.functions import Function, label
 from models.operators.operator import Split, degree
 from models.operators.windows import Sliding
 from models.work import Share, Work, WorkKind, memory_work
@@ -53,14 +53,22 @@ class Elementwise:
             return size * share.samples * self.sliding.share(share.tensor)
         return size * share.samples / degree(self.split, share)
 
+    def _work(self, letter: str, direction: str, size: float, launches: int) -> Work:
+        return memory_work(
+            f"{self.name} {letter}",
+            size,
+            launches=launches,
+            kind=self.kind,
+            function=label(self.function, direction),
+        )
+
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return one memory-bound kernel, or several fused into one price."""
         size = self._bytes(self.forward_bytes, share)
         launches = self.launches[0]
         if launches == 0:
             return ()
-        name = f"{self.name} F"
-        return (memory_work(name, size, launches=launches, kind=self.kind),)
+        return (self._work("F", "forward", size, launches),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return the kernel of the input's gradient (and of gain and bias)."""
@@ -68,8 +76,7 @@ class Elementwise:
         launches = self.launches[1]
         if launches == 0:
             return ()
-        name = f"{self.name} I"
-        return (memory_work(name, size, launches=launches, kind=self.kind),)
+        return (self._work("I", "backward", size, launches),)
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return nothing: gain and bias are computed with the input's gradient."""

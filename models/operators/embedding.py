@@ -41,7 +41,14 @@ class Embedding:
         other ranks after.
         """
         launches = 4 if self.split is Split.VOCABULARY else 1
-        return (memory_work(f"{self.name} F", self._size(share), launches=launches),)
+        return (
+            memory_work(
+                f"{self.name} F",
+                self._size(share),
+                launches=launches,
+                function="embedding forward",
+            ),
+        )
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return nothing: indices have no gradient."""
@@ -51,7 +58,8 @@ class Embedding:
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return the scatter-add of the gradients into a dense table."""
         table = share.element * self.entries * self.width / degree(self.split, share)
-        return (memory_work(f"{self.name} W", self._size(share) + table),)
+        size = self._size(share) + table
+        return (memory_work(f"{self.name} W", size, function="embedding weight"),)
 
     def saved_bytes(self, share: Share) -> float:
         """Return the indices, 8 bytes each [B]."""

@@ -53,23 +53,25 @@ class Linear:
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return Y = X A."""
         rows, columns, inner = self._dims(share)
-        return _product(f"{self.name} F", share, rows, columns, inner)
+        dims = (rows, columns, inner)
+        return _product(f"{self.name} F", "forward", share, dims)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return dX = dY Aᵀ, or nothing where X is the sample itself."""
         if not self.needs_input_gradient:
             return ()
         rows, columns, inner = self._dims(share)
-        return _product(f"{self.name} I", share, rows, inner, columns)
+        return _product(f"{self.name} I", "input", share, (rows, inner, columns))
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows."""
         rows, columns, inner = self._dims(share)
-        weight = _product(f"{self.name} W", share, inner, columns, rows)
+        weight = _product(f"{self.name} W", "weight", share, (inner, columns, rows))
         if not self.bias:
             return weight
         summed = share.element * rows * columns
-        return (*weight, memory_work(f"{self.name} bias W", summed))
+        name = f"{self.name} bias W"
+        return (*weight, memory_work(name, summed, function="bias weight"))
 
     def saved_bytes(self, share: Share) -> float:
         """Return the input's bytes, unless another operator keeps it [B]."""
@@ -80,13 +82,14 @@ class Linear:
 
 
 def _product(
-    name: str, share: Share, rows: float, columns: float, inner: float
+    name: str, direction: str, share: Share, dims: tuple[float, float, float]
 ) -> tuple[Work, ...]:
     """Return a product with weights, after casts of both factors where there are any.
 
     With a scale found anew at each use (fp8), a cast reads its factor for the largest
     number, unless that was found before, and again to write it in the narrow format.
     """
+    rows, columns, inner = dims
     product = matrix_work(
         name,
         rows=rows,
@@ -95,6 +98,7 @@ def _product(
         batch=1,
         element=share.element,
         operand=share.operand,
+        function=f"product {direction}",
     )
     if share.operand is None or not share.cast_reads:
         return (product,)
@@ -125,32 +129,30 @@ class BatchedProduct:
 
     parameters = 0
 
-    def _product(self, name: str, share: Share, dims: tuple[int, int, int]) -> Work:
+    def _product(self, letter: str, share: Share, dims: tuple[int, int, int]) -> Work:
         rows, columns, inner = dims
+        direction = "forward" if letter == "F" else "backward"
         batch = self.batch * share.samples / degree(self.split, share)
         return matrix_work(
-            name,
+            f"{self.name} {letter}",
             rows=rows,
             columns=columns,
             inner=inner,
             batch=batch,
             element=share.element,
+            function=f"{self.name} {direction}",
         )
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return C = A B."""
         dims = (self.rows, self.columns, self.inner)
-        return (self._product(f"{self.name} F", share, dims),)
+        return (self._product("F", share, dims),)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return dA = dC Bᵀ and dB = Aᵀ dC."""
         return (
-            self._product(
-                f"{self.name} I1", share, (self.rows, self.inner, self.columns)
-            ),
-            self._product(
-                f"{self.name} I2", share, (self.inner, self.columns, self.rows)
-            ),
+            self._product("I1", share, (self.rows, self.inner, self.columns)),
+            self._product("I2", share, (self.inner, self.columns, self.rows)),
         )
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:

@@ -25,6 +25,7 @@ _FORWARD_ELEMENTS = 15
 # and writes four gradients of the gates and one of the cell.
 _BACKWARD_ELEMENTS = 14
 _GATES = 4
+_DIRECTION = {"F": "forward", "I": "input", "W": "weight"}
 # Gates, cell and output are kept, beside the input.
 _KEPT_ELEMENTS = 6
 
@@ -65,11 +66,15 @@ class Lstm:
             inner=inner,
             batch=1,
             element=share.element,
+            function=f"product {_DIRECTION[name[-1]]}",
         )
 
     def _gates(self, name: str, share: Share, elements: int) -> Work:
         size = share.element * share.samples * self.hidden * elements
-        return memory_work(f"{self.name} {name}", size)
+        direction = "forward" if name.endswith("F") else "backward"
+        return memory_work(
+            f"{self.name} {name}", size, function=f"lstm gates {direction}"
+        )
 
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return the product of all inputs, then a product and gates every step."""
@@ -104,7 +109,8 @@ class Lstm:
             self._product("state W", share, (self.hidden, gates, rows)),
         )
         summed = share.element * rows * gates
-        return (*weights, memory_work(f"{self.name} bias W", summed))
+        name = f"{self.name} bias W"
+        return (*weights, memory_work(name, summed, function="bias weight"))
 
     def saved_bytes(self, share: Share) -> float:
         """Return the bytes of inputs, gates, cells and outputs of all steps [B]."""

@@ -11,7 +11,7 @@ import click
 from typing_extensions import override
 
 DEFAULT = "predict"
-_NOT_BUILT = ("search", "compare", "calibrate")
+_NOT_BUILT = ("search", "compare")
 # Words for a command that people use elsewhere.
 _SYNONYMS = {"sweep": "scale", "lint": "check", "simulate": "predict", "show": "list"}
 

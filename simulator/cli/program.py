@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from simulator.cli.calibrate import calibrate
 from simulator.cli.catalogue import check, list_, schema
 from simulator.cli.group import PlanFirst
 from simulator.cli.predict import predict
@@ -33,7 +34,17 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(
     cls=PlanFirst,
-    commands=[predict, check, schema, scale, score, run, validate, list_],
+    commands=[
+        predict,
+        check,
+        schema,
+        scale,
+        score,
+        run,
+        validate,
+        calibrate,
+        list_,
+    ],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(

@@ -150,7 +150,11 @@ def emit_optimizer(
     traffic = plan_traffic(plan)
     items: tuple[Item, ...] = (
         HostTask("step", "step"),
-        memory_work("optimizer", traffic * parameters),
+        memory_work(
+            "optimizer",
+            traffic * parameters,
+            function=f"{plan.training.optimizer} optimizer",
+        ),
     )
     if is_served(plan):
         items = (HostTask("step", "step"),)  # servers update

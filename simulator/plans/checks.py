@@ -42,9 +42,15 @@ from simulator.plans.splits import (
 )
 from simulator.plans.token_checks import context_faults, expert_faults
 from topologies import catalogue
-from topologies.profile import profile_names
+from topologies.profile import (
+    UnknownProfileError,
+    is_file_name,
+    load_profile,
+    profile_names,
+)
 
 _SHAPE = ("layers", "hidden", "heads", "sequence_length", "vocabulary")
+_CALIBRATE = "`simulate calibrate --out FILE.toml` writes one"
 _NEEDED = {
     "gpt": _SHAPE,
     "bert": _SHAPE,
@@ -239,9 +245,23 @@ def _machine_faults(cluster: ClusterSection) -> Iterator[Fault]:
 
 
 def _profile_fault(name: str | None) -> Iterator[Fault]:
-    if name is not None and name not in profile_names():
+    if name is not None and is_file_name(name):
+        try:
+            load_profile(name)
+        except UnknownProfileError as error:
+            yield Fault("cluster.profile", str(error), _CALIBRATE)
+    elif name is not None and name not in profile_names():
         remedy = choices(name, profile_names(), "`simulate list profiles`")
         yield Fault("cluster.profile", f"unknown profile {shown(name)}", remedy)
+
+
+def _device_file_fault(key: str, name: str) -> Iterator[Fault]:
+    """Yield why a file holds no measured device."""
+    try:
+        load_profile(name)
+        catalogue.device(name)
+    except (UnknownProfileError, catalogue.UnknownName) as error:
+        yield Fault(key, str(error), _CALIBRATE)
 
 
 def _usual_fabric(cluster: ClusterSection) -> str:
@@ -254,6 +274,9 @@ def _usual_fabric(cluster: ClusterSection) -> str:
 
 def _name_fault(key: str, kind: str, name: str) -> Iterator[Fault]:
     is_device = kind == "device"
+    if is_device and is_file_name(name):
+        yield from _device_file_fault(key, name)
+        return
     try:
         catalogue.device(name) if is_device else catalogue.link(name)
     except catalogue.UnknownName:

@@ -231,7 +231,8 @@ class ClusterSection(Section):
     """The hardware that the plan runs on."""
 
     device: str = Field(
-        description="The accelerator (`simulate list devices`).",
+        description="The accelerator (`simulate list devices`), or a file of"
+        " `simulate calibrate`, relative to this plan's folder.",
         examples=["a100-sxm4-80gb"],
         json_schema_extra={"catalogue": "devices"},
     )
@@ -258,7 +259,8 @@ class ClusterSection(Section):
     )
     profile: str | None = Field(
         default=None,
-        description="Measured constants to price with (`simulate list profiles`);"
+        description="Measured constants to price with (`simulate list profiles`), or"
+        " a file of `simulate calibrate`, relative to this plan's folder;"
         " left out, those of the device.",
         json_schema_extra={"catalogue": "profiles"},
     )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from topologies.profile import is_file_name
+
 Tables = dict[str, Any]
 _Change = Callable[[str], str]
 
@@ -43,6 +45,9 @@ def _replaced(mapping: Mapping[str, Any], change: _Change) -> Tables:
     if not isinstance(cluster, Mapping):
         return content
     content["cluster"] = cluster = dict(cluster)
+    for key in ("device", "profile"):
+        if isinstance(cluster.get(key), str) and is_file_name(cluster[key]):
+            cluster[key] = change(cluster[key])
     if "network" in cluster:
         cluster["network"] = _changed(cluster["network"], "file", change)
     jobs = cluster.get("background")

@@ -60,7 +60,10 @@ def test_version(simulate):
         ("swep", "'swep' is neither a plan file nor a command; did you mean 'scale'?"),
         ("chek", "'chek' is neither a plan file nor a command; did you mean 'check'?"),
         ("qqq", "'qqq' is neither a plan file nor a command"),
-        ("search", "'search' is not built yet; built are: check, list, predict"),
+        (
+            "search",
+            "'search' is not built yet; built are: calibrate, check, list, predict",
+        ),
     ],
 )
 def test_a_word_that_is_no_command(simulate, word, answer):

@@ -18,6 +18,7 @@ MALFORMED = sorted((ROOT / "tests" / "malformed").glob("*.toml"))
 
 # Valid in each key: only the loader knows how keys have to fit together.
 ARITHMETIC = {
+    *("device-file-missing", "device-file-is-a-plan"),
     "batch-not-whole",
     "blocks-not-whole",
     "context-against-tokens",
@@ -144,7 +145,9 @@ def test_every_key_has_a_description():
 def test_names_are_enumerated_and_quantities_have_a_pattern():
     defs = json_schema()["$defs"]
     assert "gpt3-175b" in defs["ModelSection"]["properties"]["name"]["enum"]
-    assert "a100-sxm4-80gb" in defs["ClusterSection"]["properties"]["device"]["enum"]
+    named, file = defs["ClusterSection"]["properties"]["device"]["anyOf"]
+    assert "a100-sxm4-80gb" in named["enum"]
+    assert file == {"pattern": r"\.toml$"}
     assert "infiniband-hdr" in defs["NetworkSection"]["properties"]["link"]["enum"]
     assert "pattern" in defs["NetworkSection"]["properties"]["bandwidth"]
 
