@@ -110,7 +110,7 @@ def _head(shape: TransformerShape) -> Layer:
         owns_weight=not shape.tied,
     )
     elements = float(tokens * vocabulary)
-    moved = LOSS[shape.kernels]
+    moved = LOSS["engine" if shape.fused_loss else shape.kernels]
     loss = Elementwise(
         "cross entropy",
         forward_bytes=elements * moved.forward,

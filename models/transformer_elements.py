@@ -30,7 +30,7 @@ def norm(name: str, shape: TransformerShape) -> Elementwise:
     return norm_of(name, elements, gains * shape.hidden, function, moved=moved)
 
 
-def norm_of(  # noqa: PLR0913 - what a normalisation is, and whose kernels do it
+def norm_of(  # noqa: PLR0913 - what a normalisation is, whose kernels do it
     name: str,
     elements: int,
     parameters: int,

@@ -34,6 +34,7 @@ TRANSFORMER_KEYS = (
     *_LATENT_KEYS,
     "attention",
     "kernels",
+    "fused_loss",
     "dropout",
 )
 _FROM_ZERO = ("shared_experts", "dense_layers", "query_rank")
@@ -118,7 +119,7 @@ def _value(key: str, value: object) -> object:
         return cast("Attention", value)
     if key == "kernels":
         return cast("Kernels", value)
-    if key == "dropout":
+    if key in {"dropout", "fused_loss"}:
         return boolean(key, value)
     if key == "capacity_factor":
         return number(key, value)

@@ -107,6 +107,8 @@ class TransformerShape:
         kernels: between products: those of a training `library` (Megatron-LM), one for
             every operation of PyTorch (`eager`), those that torch.compile makes
             (`compiled`), or Transformer Engine's (`engine`).
+        fused_loss: whether one kernel makes loss and gradient of the logits in any
+            case.
         head_width: features of a head; 0 for h / a [1].
         experts: a mixture in place of the feed-forward part, if any.
         latent: of latent attention, if it is that.
@@ -125,6 +127,7 @@ class TransformerShape:
     tied: bool
     attention: Attention = "materialized"
     kernels: Kernels = "library"
+    fused_loss: bool = False
     head_width: int = 0
     experts: Experts | None = None
     latent: Latent | None = None

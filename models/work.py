@@ -36,8 +36,9 @@ class Share:
         element: bytes of one activation or weight in compute [B].
         operand: bytes of one number that enters a product with weights, to which it is
             cast just before; None where nothing is cast [B].
-        casts_apart: whether that cast is a kernel of its own; else the kernel that
-            writes a factor casts it too, and weights are cast once a step [bool].
+        cast_reads: times that those casts read a factor: for its largest number and to
+            write it; 1 where its writer finds the former; 0 where the writer casts,
+            and weights are cast once a step [1].
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
@@ -58,7 +59,7 @@ class Share:
     load: float = 1
     sums_within: bool = False
     operand: float | None = None
-    casts_apart: bool = True
+    cast_reads: int = 2
 
 
 @dataclass(frozen=True, slots=True)

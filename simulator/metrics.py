@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import fsum
 
 from simulator.mesh import Degrees
 from simulator.timeline import Span, Timeline
@@ -145,9 +146,12 @@ def _merged(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def ledger(workload: Workload, degrees: Degrees) -> tuple[LedgerRow, ...]:
-    """Return what is sent in one step, by pattern and axis, over the whole job."""
-    sizes: dict[tuple[Pattern, Axis], float] = defaultdict(float)
-    counts: dict[tuple[Pattern, Axis], int] = defaultdict(int)
+    """Return what is sent in one step, by pattern and axis, over the whole job.
+
+    Calls of one size are counted before anything is multiplied, so that the sums are
+    the same to the last bit however many ranks stand for all.
+    """
+    calls: dict[tuple[Pattern, Axis, Bytes], int] = defaultdict(int)
     sums = {
         body: list(_messages(body.items, 1))
         for body in {op.body for op in workload.ops}
@@ -158,12 +162,18 @@ def ledger(workload: Workload, degrees: Degrees) -> tuple[LedgerRow, ...]:
         multiplicity = workload.roles[op.ranks[0]].multiplicity
         for item, count in sums[op.body]:
             groups = max(1, multiplicity // members[item.axis])
-            key = (item.pattern, item.axis)
-            sizes[key] += item.size * count * groups
-            counts[key] += count * groups
+            calls[item.pattern, item.axis, item.size] += count * groups
+    kinds: dict[tuple[Pattern, Axis], list[tuple[Bytes, int]]] = defaultdict(list)
+    for (pattern, axis, size), count in calls.items():
+        kinds[pattern, axis].append((size, count))
     return tuple(
-        LedgerRow(pattern, axis, sizes[pattern, axis], counts[pattern, axis])
-        for pattern, axis in sorted(sizes)
+        LedgerRow(
+            op=pattern,
+            axis=axis,
+            bytes=fsum(size * count for size, count in sizes),
+            count=sum(count for _, count in sizes),
+        )
+        for (pattern, axis), sizes in sorted(kinds.items())
     )
 
 

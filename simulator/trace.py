@@ -2,6 +2,8 @@
 
 One process per simulated rank, one thread per stream. Repeated layers inside a pass
 are not drawn; the pass's arguments name its parts.
+A message on a graph says how long it takes with its links to itself (`alone_us`); one
+that lasts longer shared them, or was issued late.
 
 Source: Trace Event Format, complete events (`X`), times in microseconds.
 """
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.result import Result
+from simulator.workload import Body
 from topologies.units import number_in
 
 
@@ -44,10 +47,19 @@ def trace_events(result: Result) -> list[dict[str, Any]]:
                     "body": span.op.body.name,
                     "compute_us": number_in(span.compute, "us"),
                     "communication_us": number_in(span.communication, "us"),
+                    **_alone(result, span.op.body),
                 },
             }
         )
     return events
+
+
+def _alone(result: Result, body: Body) -> dict[str, float]:
+    """Return how long a message takes whose links carry nothing else."""
+    located = result.job.located
+    if located is None or body not in located.traffic:
+        return {}
+    return {"alone_us": number_in(float(result.job.prices[body].busy), "us")}
 
 
 def write_trace(result: Result, path: str | Path) -> None:

@@ -62,6 +62,9 @@ def _token_faults(mesh: ParallelismSection) -> Iterator[Fault]:
 
 def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
     """Yield ways of dividing states that torch has not, or that are not run."""
+    if mesh.gather != "layer":
+        problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
+        yield Fault("parallelism.gather", problem, "leave it out")
     if mesh.zero == 2 and mesh.replicas > 1:
         problem = "2: torch divides gradients only with parameters"
         remedy = "write zero = 3 and reshard = false"

@@ -85,7 +85,7 @@ def _product(
     """Return a product with weights, after casts of both factors where there are any.
 
     With a scale found anew at each use (fp8), a cast reads its factor for the largest
-    number, and again to write it in the narrow format.
+    number, unless that was found before, and again to write it in the narrow format.
     """
     product = matrix_work(
         name,
@@ -96,10 +96,12 @@ def _product(
         element=share.element,
         operand=share.operand,
     )
-    if share.operand is None or not share.casts_apart:
+    if share.operand is None or not share.cast_reads:
         return (product,)
-    moved = (2 * share.element + share.operand) * (rows * inner + inner * columns)
-    return memory_work(f"{name} casts", moved, launches=4), product
+    moved = (share.cast_reads * share.element + share.operand) * (
+        rows * inner + inner * columns
+    )
+    return memory_work(f"{name} casts", moved, launches=2 * share.cast_reads), product
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,18 @@ def operand_bytes(precision: str) -> Bytes | None:
     return 1.0 if precision == "fp8" else None
 
 
+def cast_reads(kernels: str | None) -> int:
+    """Return how often casts to the format of products read a factor [1].
+
+    torch.compile finds a factor's largest number where it writes the factor, and
+    Transformer Engine casts it there, with a scale of earlier steps (from memory).
+
+    Args:
+        kernels: whose they are, as the plan says.
+    """
+    return {"engine": 0, "compiled": 1}.get(kernels or "", 2)
+
+
 def wide_format(precision: str) -> str:
     """Return the format of all that is not cast for products with weights."""
     return "bf16" if precision == "fp8" else precision

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
-from simulator.lowering.formats import element_bytes, operand_bytes
+from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
 from simulator.lowering.passes import Passes, Recompute, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
@@ -177,7 +177,7 @@ def make_share(plan: Plan) -> Share:
         sequence=mesh.tensor if mesh.sequence else 1,
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
-        casts_apart=plan.model.kernels != "engine",
+        cast_reads=cast_reads(plan.model.kernels),
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,

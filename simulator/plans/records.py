@@ -135,6 +135,11 @@ class ModelSection(Section):
         " one an operation, as PyTorch has them (eager); joined by torch.compile"
         " (compiled); or Transformer Engine's (engine). Left out, a library's.",
     )
+    fused_loss: bool | None = Field(
+        default=None,
+        description="Whether one kernel makes the loss and the gradient of the logits,"
+        " in their place; left out, in Transformer Engine only.",
+    )
     dropout: bool | None = Field(
         default=None,
         description="Whether blocks drop activations at random; left out, as the"

@@ -9,6 +9,8 @@ from topologies.profile import load_profile
 
 BOUNDS = {  # MAPE of kernels that the fit did not see, by kind
     "b200": {"product": 0.08, "attention": 0.13},
+    "h100-llm-foundry": {},  # steps alone
+    "h100-500w": {},
 }
 
 
@@ -26,14 +28,14 @@ def test_committed_constants_are_those_that_the_kernels_give(problem):
 
 def test_kernels_outside_the_fit_are_near(problem):
     name, kernels = problem
-    values = {key: getattr(kernels.profile, key) for key in kernels.table["fitted"]}
-    errors = kernels.errors(values)
+    constants = kernels.table.get("fitted", {})
+    values = {key: getattr(kernels.profile, key) for key in constants}
     for kind, mape in BOUNDS[name].items():
-        assert errors[kind, False].mape <= mape
+        assert kernels.errors(values)[kind, False].mape <= mape
 
 
-def test_known_constants_come_back(problem):
-    _, kernels = problem
+def test_known_constants_come_back():
+    kernels = read_kernels("b200")
     truth = {"attention_efficiency": 0.5}
     rows = [each for each in kernels.kernels if each.kind == "attention"]
     times = kernels.times(rows, truth)

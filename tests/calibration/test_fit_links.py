@@ -51,7 +51,7 @@ def test_the_text_says_what_was_fitted_on_what(problem):
 
 
 def test_a_profile_that_adds_links_has_the_rest_of_its_base():
-    added, base = load_profile("h100"), load_profile("generic")
+    added, base = load_profile("aws-p3-tcp"), load_profile("generic")
     assert added.matrix_efficiency == base.matrix_efficiency
     assert base.basis in added.basis
-    assert added.name == "h100"
+    assert added.name == "aws-p3-tcp"

@@ -73,7 +73,7 @@ def test_engines_agree_where_states_are_divided(small):
 @given(sharded_plans())
 @settings(derandomize=True, deadline=None, max_examples=25, database=None)
 def test_a_slow_obvious_simulator_agrees_where_states_are_divided(small):
-    job = prepare(small)
+    job = prepare(small, profile=slowed_profile(small))
     ends = simulate(job.workload, job.prices)
     assert run(job, "event").step_time == pytest.approx(max(ends), rel=ROUNDING)
 
@@ -171,3 +171,16 @@ def test_one_replica_divides_nothing():
     small = plan(pipeline=2, microbatches=2)
     same = prepare(small.replace({"parallelism.zero": 3}))
     assert run(same, "event").step_time == run(prepare(small), "event").step_time
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("recompute", REMATERIALIZE)
+def test_engines_agree_where_weights_are_gathered_by_themselves(prefetch, recompute):
+    small = plan(data=4, layers=3, hidden=1024, length=512, recompute=recompute)
+    keys = {"zero": 3, "gather": "weight", "prefetch": prefetch}
+    job = prepare(small.replace({f"parallelism.{k}": v for k, v in keys.items()}))
+    assert run(job, "analytical").step_time == pytest.approx(
+        run(job, "event").step_time, rel=ROUNDING
+    )
+    by_layer = prepare(small.replace({"parallelism.zero": 3}))
+    assert run(job, "event").step_time > run(by_layer, "event").step_time

@@ -204,7 +204,8 @@ def test_weights_gathered_by_themselves_are_gathered_for_every_use(microbatches)
 
     A forward pass gathers a block's four, a backward pass four for the recomputation,
     and all but the one used last again for gradients; without recomputation, four. The
-    root is gathered once a micro-batch. Every gradient is a reduction of its own.
+    root is gathered once a micro-batch. Every gradient is a reduction of its own, those
+    of what stays everywhere one a unit.
     """
     h, layers, m = 512, 2, microbatches
     dims = {"model.hidden": h, "model.heads": 4, "model.vocabulary": 512}
@@ -223,5 +224,7 @@ def test_weights_gathered_by_themselves_are_gathered_for_every_use(microbatches)
         m * E * (once + again),
         m * (1 + layers * 11),
     )
-    reduced = (m * G * (table + layers * block), m * (1 + layers * 4))
+    kept = layers * 4 * h + S * h + 2 * h
+    sizes = table + layers * block + kept
+    reduced = (m * G * sizes, m * (2 + layers * 5))
     assert full["reduce-scatter", "shard"] == none["reduce-scatter", "shard"] == reduced

@@ -64,7 +64,7 @@ def bubble(name, pipeline, microbatches, chunks, times):
 
     The first three from the begin of the step to its end; the others from a rank's
     first pass to its last, for the rank that takes longest. Times are of a whole rank,
-    and W is no longer than F and I.
+    W is no longer than F and I, and I no longer than F.
     """
     p, m, v = pipeline, microbatches, chunks
     forward, inputs, weights = times["F"], times["I"], times["W"]
@@ -82,8 +82,9 @@ def bubble(name, pipeline, microbatches, chunks, times):
         return 0.0
     if name == "dualpipe":
         # arXiv:2412.19437, table 2, has (p / 2 - 1) (F + I + W + B - 3 W), B = I + W,
-        # for a forward and a backward that begin and end together; apart, I less.
-        return (p // 2 - 1) * (forward + inputs - weights)
+        # for a forward and a backward that begin and end together; apart, I less. A
+        # forward that is longer than a whole backward is waited for in its place.
+        return (p // 2 - 1) * (forward + max(forward, inputs + weights) - 2 * weights)
     return None
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from simulator.api import simulate
 from simulator.trace import trace_events, write_trace
-from tests.laws.small_plans import plan
+from tests.laws.small_plans import networked, plan
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,23 @@ def test_a_name_in_gz_is_compressed(result, tmp_path):
     write_trace(result, tmp_path / "trace.json.gz")
     plain = (tmp_path / "trace.json").read_bytes()
     assert gzip.decompress((tmp_path / "trace.json.gz").read_bytes()) == plain
+
+
+def test_messages_that_share_a_link_last_longer_than_alone():
+    # On a ring of four nodes, of which two hold a stage each, activations go over the
+    # cables that sums of gradients use; the last of the former meets the last of these.
+    shared = networked("ring", pipeline=2, data=2, hidden=512, length=512, overlap=True)
+    longer = {}
+    for engine in ("analytical", "event"):
+        events = trace_events(simulate(shared, engine=engine))
+        longer[engine] = {
+            event["name"]
+            for event in events
+            if "alone_us" in event["args"]
+            and event["dur"] > 1.2 * event["args"]["alone_us"]
+        }
+    assert longer == {"analytical": set(), "event": {"send 1B1"}}
+
+
+def test_messages_on_a_switch_share_no_link(result):
+    assert not any("alone_us" in event["args"] for event in trace_events(result))

@@ -24,7 +24,9 @@ from topologies.units import (
 
 _TOPOLOGIES = ("ring", "wheel", "star", "random")
 _ELEMENT = 4  # bytes of fp32
-_FLOP_RATE = 1e12  # about that of the device below, to make compute worth a part
+_FLOP_RATE = parse_quantity(
+    "1 TFLOP/s", "FLOP/s"
+)  # about that of the device below, to make compute worth a part
 _MOST_OF_ALL = 1_600  # Mbit/s that all hosts together may send
 _RATES = (50, 500)  # Mbit/s
 

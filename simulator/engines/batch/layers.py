@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.model import Layer, Model
 from models.work import Share
 from simulator.engines.batch.splits import Splits, broadcasting, gathered
-from simulator.lowering.formats import element_bytes, operand_bytes
+from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
 from simulator.lowering.staged import plan_passes
 from simulator.lowering.stages import layer_parameters
 from simulator.memories.needs import Needs, layer_needs
@@ -55,7 +55,7 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         sequence=tensor if plan.parallelism.sequence else 1,
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
-        casts_apart=plan.model.kernels != "engine",
+        cast_reads=cast_reads(plan.model.kernels),
         gradient=element_bytes(plan.training.gradient_precision),
     )
     mesh = plan.parallelism

@@ -9,13 +9,14 @@ Limits: parts are not padded to equal sizes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from models.work import Work, memory_work
 from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.sharding.units import Unit
-from simulator.workload import Message, Pattern, Stream
-from topologies.units import Bytes
+from simulator.workload import Message, Stream
+from topologies.units import Count
 
 
 class Reduction(NamedTuple):
@@ -26,8 +27,10 @@ class Reduction(NamedTuple):
 
 
 def gathering(rule: Sharding, unit: Unit) -> tuple[Message, ...]:
-    """Return the gathering of a unit's parameters."""
-    return _divided(rule, unit, "parameters", "all-gather", rule.element)
+    """Return the gathering of a unit's parameters: of all, or of each weight."""
+    sizes = unit.weights if rule.gathers_weights else (_dense(unit),)
+    message = Message("parameters", "all-gather", "shard", rule.element)
+    return _divided(rule, unit, sizes, message)
 
 
 def gathering_again(rule: Sharding, unit: Unit) -> tuple[Message, ...]:
@@ -44,7 +47,10 @@ def reductions(rule: Sharding, unit: Unit) -> tuple[Reduction, ...]:
     Over all replicas a reduce-scatter; in hybrid groups that, and an all-reduce of the
     parts among the ranks that hold the same.
     """
-    scattered = _divided(rule, unit, "gradients", "reduce-scatter", rule.gradient)
+    weights = unit.weights if rule.gathers_weights else ()
+    sizes = (*weights, _dense(unit) - sum(weights))
+    message = Message("gradients", "reduce-scatter", "shard", rule.gradient)
+    scattered = _divided(rule, unit, sizes, message)
     found = [Reduction("reduce", scattered)] if scattered else []
     if rule.copies > 1:
         size = rule.gradient * unit.parameters / rule.shards
@@ -59,13 +65,28 @@ def copying_out(rule: Sharding, unit: Unit) -> Work:
     return memory_work("copy out", 2 * gathered)
 
 
+def _dense(unit: Unit) -> Count:
+    """Return the parameters of a unit that all replicas hold [1]."""
+    return unit.parameters - unit.experts
+
+
 def _divided(
-    rule: Sharding, unit: Unit, name: str, pattern: Pattern, element: Bytes
+    rule: Sharding, unit: Unit, sizes: tuple[Count, ...], each: Message
 ) -> tuple[Message, ...]:
-    """Return a unit's messages over the ranks that divide it; none over one rank."""
-    whole = unit.parameters - unit.experts
-    sizes = unit.weights if rule.gathers_weights else (whole,)
-    dense = [Message(name, pattern, "shard", element * size) for size in sizes]
-    experts = Message(f"expert {name}", pattern, "expert-data", element * unit.experts)
-    sent = (*((each, rule.shards) for each in dense), (experts, rule.expert_shards))
+    """Return a unit's messages over the ranks that divide it; none over one rank.
+
+    Args:
+        rule: how states are divided.
+        unit: whose messages they are.
+        sizes: parameters of the dense ones [1].
+        each: one of them, with the size of a parameter.
+    """
+    dense = [replace(each, size=each.size * size) for size in sizes]
+    experts = replace(
+        each,
+        name=f"expert {each.name}",
+        axis="expert-data",
+        size=each.size * unit.experts,
+    )
+    sent = (*((one, rule.shards) for one in dense), (experts, rule.expert_shards))
     return tuple(message for message, ranks in sent if ranks > 1 and message.size)
