@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import ClassVar
 
 from simulator.errors import MissingOptional, RehearsalError
 
 
 class RunError(RehearsalError):
     """Processes that were to run a plan could not, or one of them failed."""
+
+
+class UntimedError(RehearsalError):
+    """A plan that cannot be run in the way asked for; the message says why."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class RankError(RunError):

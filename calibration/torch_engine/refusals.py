@@ -42,7 +42,7 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')
     if is_served(plan):
         problem = f"parameter servers: that {_BEYOND}"
-        remedy = 'write scheme = "all-reduce", or run it with --compute timed'
+        remedy = 'write scheme = "all-reduce"'
         yield Fault("synchronization.scheme", problem, remedy)
     if plan.training.optimizer == "lbfgs":
         yield Fault("training.optimizer", f"L-BFGS {_BEYOND}", "choose another")

@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
-from calibration.torch_engine.errors import RunError, require_torch
+from calibration.torch_engine.errors import UntimedError, require_torch
 from calibration.torch_engine.joining import joined
 from calibration.torch_engine.measured import Measured, measured_of
 from calibration.torch_engine.refusals import refuse
@@ -106,8 +106,9 @@ def _world(plan: Plan, options: Options) -> Iterator[World]:
     timed = import_module("calibration.torch_engine.timed.running")
     emulation = import_module("calibration.emulation.network")
     cluster = plan.build_cluster()
+    cables = timed.cables(plan.cluster)
     shape = timed.shape_at(cluster.network.bandwidth)
-    with emulation.EmulatedNetwork(timed.cables(plan.cluster), shape) as network:
+    with emulation.EmulatedNetwork(cables, shape) as network:
         hosts = [rank // cluster.devices_per_node for rank in range(plan.world_size)]
         hint = partial(timed.unplugged, network)
         with World(in_hosts(network, hosts), limits=limits, hint=hint) as world:
@@ -117,7 +118,7 @@ def _world(plan: Plan, options: Options) -> Iterator[World]:
 def _timed(plan: Plan, options: Options) -> Measured:
     """Run a plan's messages on an emulated network while its kernels are waited for."""
     if options.network != "emulated":
-        raise RunError("--compute timed needs --network emulated")
+        raise UntimedError("--compute timed needs --network emulated")
     job: Job = prepare(plan, is_folded=False)
     found = import_module("calibration.torch_engine.timed.running").run_timed(
         job, repeats=options.steps

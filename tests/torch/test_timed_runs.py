@@ -6,11 +6,8 @@ pytest.importorskip("torch.distributed")
 
 from timed_plans import WIDTH, job_of, needs_emulation
 
-from calibration.torch_engine.timed.program import (
-    UntimedError,
-    expected_bytes,
-    programs,
-)
+from calibration.torch_engine.errors import UntimedError
+from calibration.torch_engine.timed.program import expected_bytes, programs
 from calibration.torch_engine.timed.running import run_timed
 from simulator.metrics import ledger
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from calibration.torch_engine.errors import UntimedError
 from simulator.collectives.table import TABLE
-from simulator.errors import RehearsalError
 from simulator.job import Job
 from simulator.located.carrier import Arrangement
 from simulator.workload import Axis, Op, Pattern, Stream
@@ -98,10 +98,6 @@ class Program(NamedTuple):
     def streams(self) -> tuple[Stream, ...]:
         """The streams of its ops, each once."""
         return tuple(dict.fromkeys(part.stream for part in self.parts))
-
-
-class UntimedError(RehearsalError):
-    """A plan that cannot be run with timed kernels; the message says why."""
 
 
 def programs(job: Job) -> list[Program]:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from calibration.emulation.network import EmulatedNetwork
 from calibration.emulation.shape import Shape
-from calibration.torch_engine.errors import RunError
+from calibration.torch_engine.errors import RunError, UntimedError
 from calibration.torch_engine.seats import in_hosts
-from calibration.torch_engine.timed.program import Kind, UntimedError, programs
+from calibration.torch_engine.timed.program import Kind, programs
 from calibration.torch_engine.timed.task import Walked, walk
 from calibration.torch_engine.world import Limits, World
 from simulator.job import Job
@@ -101,9 +101,12 @@ def cables(section: ClusterSection) -> Wiring:
     matter of the profile.
 
     Raises:
-        UntimedError: its routes split, which those of namespaces cannot.
+        UntimedError: it has no network, or its routes split, as those of namespaces
+            cannot.
     """
-    if section.network is not None and section.network.multipath != "one":
+    if section.network is None:
+        raise UntimedError("--network emulated needs a [cluster.network]")
+    if section.network.multipath != "one":
         raise UntimedError(
             "cluster.network.multipath: an emulated host has one route to another; "
             'write multipath = "one"'
