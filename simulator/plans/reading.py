@@ -201,8 +201,8 @@ def given_by(overrides: Sequence[Override], faults: Sequence[Fault]) -> list[Fau
 
 
 def _is_within(one: str, other: str) -> bool:
-    """Return whether one of two keys is a table around the other."""
-    return one.startswith(f"{other}.") or other.startswith(f"{one}.")
+    """Return whether one of two keys is a table, or an array, around the other."""
+    return one.startswith((f"{other}.", f"{other}[")) or other.startswith(f"{one}.")
 
 
 def located(faults: Sequence[Fault], text: str) -> list[Fault]:

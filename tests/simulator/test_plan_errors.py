@@ -182,6 +182,10 @@ def test_a_name_that_is_too_long():
             "cluster.network.bandwidth=25 GB",
             "--set cluster.network.bandwidth=25 GB: '25 GB' is an amount of data; *",
         ),
+        (
+            'parallelism.layers=[{ match = "*", recompute = "no" }]',
+            "--set parallelism.layers=*: parallelism.layers[[]0].recompute: unknown *",
+        ),
         ("modl.name=x", "--set modl.name=x: modl: unknown key 'modl'; did you *"),
         ("parallelism=8", "--set parallelism=8: takes a table, got 8; its keys *"),
         (
