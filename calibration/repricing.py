@@ -38,16 +38,16 @@ Kernels = dict[tuple[str, FlopPerSecond, Work], Seconds]
 class _RememberingPricer(Pricer):
     """A pricer that asks for the time of equal kernels once."""
 
-    kernels: Kernels = field(default_factory=dict)
+    known: Kernels = field(default_factory=dict)
 
     @override
     def formula_time(self, work: Work) -> Seconds:
         """Return the device time of a kernel by its formula."""
         peak = self.narrow_peak if work.is_narrow else self.peak
         key = (self.cluster.device.name, peak, work)
-        time = self.kernels.get(key)
+        time = self.known.get(key)
         if time is None:
-            time = self.kernels[key] = Pricer.formula_time(self, work)
+            time = self.known[key] = Pricer.formula_time(self, work)
         return time
 
 
@@ -87,7 +87,8 @@ class Structure:
             narrow_peak=plain.narrow_peak,
             servers=plain.servers,
             pace=plain.pace,
-            kernels={} if kernels is None else kernels,
+            kernels=plain.kernels,
+            known={} if kernels is None else kernels,
         )
         prices = [pricer.body(body) for body in self.bodies]
         parts = [
