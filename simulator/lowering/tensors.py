@@ -10,6 +10,7 @@ from models.functions import HeadGains, Normalisation
 from models.mixture import ExpertLinear
 from models.model import Layer
 from models.operators import Elementwise, Linear, Operator, Split
+from models.tensors import tensors
 from simulator.lowering.stages import local_parameters, tied_parameters
 from topologies.units import Count
 
@@ -52,6 +53,28 @@ def operator_tensors(operator: Operator, tensor: float) -> tuple[Count, ...]:
     if isinstance(operator, Elementwise) and _has_two(operator):
         return (total / 2, total / 2)
     return (total,)
+
+
+def padding(operator: Operator, tensor: int, shards: int) -> Count:
+    """Return the numbers that fill an operator's tensors up to equal parts [1].
+
+    Dimension 0 of each is cut, of rows on a tensor rank.
+
+    Args:
+        operator: of a layer.
+        tensor: t, tensor-parallel degree [1].
+        shards: s, ranks that divide each tensor [1].
+    """
+    split = operator.split if tensor > 1 else Split.NONE
+    filled = 0.0
+    for each in tensors(operator):
+        rows, width = each.shape[0], each.elements / each.shape[0]
+        if split in {Split.COLUMN, Split.VOCABULARY}:
+            rows //= tensor
+        elif split is Split.ROW and len(each.shape) > 1:
+            width /= tensor
+        filled += -rows % shards * width
+    return filled
 
 
 def _has_two(operator: Elementwise) -> bool:

@@ -228,3 +228,29 @@ def test_weights_gathered_by_themselves_are_gathered_for_every_use(microbatches)
     sizes = table + layers * block + kept
     reduced = (m * G * sizes, m * (2 + layers * 5))
     assert full["reduce-scatter", "shard"] == none["reduce-scatter", "shard"] == reduced
+
+
+def test_torch_pads_tensors_that_ranks_do_not_divide():
+    """FSDP2 cuts rows: 10 of the last matrix and of its bias make four parts of 3.
+
+    A perceptron of widths 16, 32, 10 over four ranks: 16 32 + 32 numbers are cut as
+    they are; of 32 10 + 10 there are 12 rows of 32 + 1. All are gathered for the
+    forward, the first layer's again for its backward, and all are scattered once.
+    """
+    given = Plan.from_mapping(
+        {
+            "model": {"family": "mlp", "widths": [16, 32, 10]},
+            "batch": {"global": 16, "micro": 4},
+            "parallelism": {"data": 4, "zero": 3},
+            "training": {"precision": "fp32", "framework": "torch"},
+            "cluster": {"device": "v100", "devices_per_node": 4, "fabric": "nvlink-2"},
+        }
+    )
+    first, padded = 16 * 32 + 32, 12 * (32 + 1)
+    torch, megatron = (
+        bytes_of(given),
+        bytes_of(given.replace({"training.framework": "megatron"})),
+    )
+    assert torch["all-gather", "shard"] == 4 * (2 * first + padded)
+    assert torch["reduce-scatter", "shard"] == 4 * (first + padded)
+    assert megatron["reduce-scatter", "shard"] == 4 * (first + 10 * 33)

@@ -165,6 +165,21 @@ CASES = {
         },
     ),
     "states of a perceptron": (MLP, {"parallelism__zero": 3}),
+    "states of rows that four ranks do not divide": (
+        MLP,
+        {"cluster__devices_per_node": 4, "parallelism__zero": 3},
+    ),
+    "states of uneven rows x tensor, over three": (
+        GPT,
+        {
+            "model__hidden": 40,
+            "model__vocabulary": 44,
+            "cluster__devices_per_node": 6,
+            "parallelism__zero": 3,
+            "parallelism__tensor": 2,
+            "batch__global": 6,
+        },
+    ),
     "states over half of the replicas": (
         GPT,
         {

@@ -2,9 +2,7 @@
 
 Sizes are those of the whole unit on one tensor rank, as NCCL counts them. What a unit
 has of experts that not all replicas hold is gathered and reduced among those that do,
-after the rest.
-
-Limits: parts are not padded to equal sizes.
+after the rest. What pads tensors to equal parts is sent with them.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ class Reduction(NamedTuple):
 
 def gathering(rule: Sharding, unit: Unit) -> tuple[Message, ...]:
     """Return the gathering of a unit's parameters: of all, or of each weight."""
-    sizes = unit.weights if rule.gathers_weights else (_dense(unit),)
+    sizes = unit.weights if rule.gathers_weights else (_dense(unit) + unit.padding,)
     message = Message("parameters", "all-gather", "shard", rule.element)
     return _divided(rule, unit, sizes, message)
 
@@ -48,12 +46,12 @@ def reductions(rule: Sharding, unit: Unit) -> tuple[Reduction, ...]:
     parts among the ranks that hold the same.
     """
     weights = unit.weights if rule.gathers_weights else ()
-    sizes = (*weights, _dense(unit) - sum(weights))
+    sizes = (*weights, _dense(unit) + unit.padding - sum(weights))
     message = Message("gradients", "reduce-scatter", "shard", rule.gradient)
     scattered = _divided(rule, unit, sizes, message)
     found = [Reduction("reduce", scattered)] if scattered else []
     if rule.copies > 1:
-        size = rule.gradient * unit.parameters / rule.shards
+        size = rule.gradient * (unit.parameters + unit.padding) / rule.shards
         summed = Message("gradients", "all-reduce", "replicate", size)
         found.append(Reduction("data", (summed,)))
     return tuple(found)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from models.mixture import ExpertLinear
 from models.model import Layer
 from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.staged import LoweredStage, copies_tied_table
@@ -20,6 +21,7 @@ from simulator.lowering.stages import (
     layer_parameters,
     local_parameters,
 )
+from simulator.lowering.tensors import padding
 from simulator.plan import Plan
 from topologies.units import Count
 
@@ -37,6 +39,7 @@ class Unit:
         is_root: whether it stays while any micro-batch is under way.
         weights: those among the others that are a message each; none for one of all
             [1].
+        padding: numbers sent with them, so that ranks have equal parts of each [1].
     """
 
     name: str
@@ -44,13 +47,15 @@ class Unit:
     experts: Count = 0.0
     is_root: bool = False
     weights: tuple[Count, ...] = ()
+    padding: Count = 0.0
 
     def joined(self, other: Unit, name: str, *, is_root: bool = False) -> Unit:
         """Return this unit and another as one."""
         parameters = self.parameters + other.parameters
         experts = self.experts + other.experts
         weights = self.weights + other.weights
-        return Unit(name, parameters, experts, is_root, weights)
+        padding = self.padding + other.padding
+        return Unit(name, parameters, experts, is_root, weights, padding)
 
 
 class Part(NamedTuple):
@@ -158,6 +163,26 @@ def _unit(plan: Plan, layer: Layer) -> Unit:
         layer_parameters(layer, tensor, expert, is_tied_copy=has_copy),
         expert_parameters(layer, tensor, expert),
         weights=_weights(plan, layer),
+        padding=_padding(plan, layer),
+    )
+
+
+def _padding(plan: Plan, layer: Layer) -> Count:
+    """Return the numbers that pad a layer's tensors to equal parts, as FSDP2 does [1].
+
+    Experts that not all replicas hold are not padded.
+
+    Source: torch 2.13, `_fsdp_param.py`, `_init_sharded_param`: `torch.chunk` cuts
+        dimension 0, and every part is as large as the first.
+    """
+    mesh = plan.parallelism
+    is_fsdp = mesh.zero == 3 and plan.training.framework == "torch"
+    if not is_fsdp or mesh.replicas == 1:
+        return 0.0
+    return sum(
+        padding(operator, mesh.tensor, mesh.shard)
+        for operator in layer.operators
+        if mesh.expert == 1 or not isinstance(operator, ExpertLinear)
     )
 
 
