@@ -11,7 +11,9 @@ parallelism, kept are elements of h (input), h (queries), g (values), h (attenti
 (gate) and h (down) a token, and a statistic a head. The last h no backward reads; a
 compiler that sees the whole block drops it.
 
-Limits: experts' grouped products are not among those that are kept.
+Limits: experts' grouped products are not among those that are kept. After a layer's
+last weights nothing is computed again: right for sums and dropout, too little for
+activations and pooling after a convolution (AlexNet's would be free).
 
 Source: torchtitan, `parallelisms/parallelize_llama.py`, December 2024 (`_save_list`,
 `_get_custom_policy`); that it stops early, torch's checkpoint, from memory.

@@ -17,6 +17,7 @@ from simulator.plans.layer_choices import (
 )
 from simulator.plans.messages import choices
 from simulator.plans.records import BatchSection, LayerSection, ParallelismSection
+from simulator.plans.splits import WITHOUT_SCORES
 
 _KEY = "parallelism.layers"
 
@@ -80,7 +81,8 @@ def _recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator
         if rule.recompute == "selective" and "selective" in chosen and not has_any:
             problem = "selective recomputation drops attention scores, and these"
             key = f"{_KEY}[{index}].recompute"
-            yield Fault(key, f"{problem} layers store none", "allowed: none, full")
+            remedy = f"allowed: {WITHOUT_SCORES}"
+            yield Fault(key, f"{problem} layers store none", remedy)
 
 
 def _place_faults(

@@ -12,6 +12,8 @@ from simulator.lowering.schedules.table import DESIGNS, Shape
 from simulator.plans.building import divided, has_attention
 from simulator.plans.records import BatchSection, ClusterSection, ParallelismSection
 
+# Of layers whose attention stores no scores, or that have none.
+WITHOUT_SCORES = "none, operators, compiled-operators, full"
 # Of one step: beyond this, predictions take hours and say nothing more.
 MAX_ACTIONS = 1_048_576
 
@@ -242,7 +244,7 @@ def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[
         problem = (
             f"selective recomputation drops attention scores, {model.name} stores none"
         )
-        yield Fault("parallelism.recompute", problem, "allowed: none, full")
+        yield Fault("parallelism.recompute", problem, f"allowed: {WITHOUT_SCORES}")
 
 
 def tensor_faults(
