@@ -35,7 +35,7 @@ from calibration.statistics import Errors, summarize
 from models.flash_attention import FlashAttention
 from models.work import Share, Work, matrix_work
 from simulator.mesh import Degrees
-from simulator.pricing import Pricer
+from simulator.pricing.pricer import Pricer
 from topologies.catalogue import device, link
 from topologies.hardware import Cluster
 from topologies.profile import Profile, load_profile

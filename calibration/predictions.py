@@ -13,7 +13,7 @@ from simulator.api import simulate
 from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, job_graph, prepare
-from simulator.memory import memory
+from simulator.memory.peak import memory
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
 from simulator.plan import Plan

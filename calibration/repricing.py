@@ -21,8 +21,8 @@ from simulator.engines.graph import Graph, build_graph, make_pace
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, make_pricer, prepare
 from simulator.plan import Plan
-from simulator.price import Price
-from simulator.pricing import Pricer
+from simulator.pricing.price import Price
+from simulator.pricing.pricer import Pricer
 from simulator.workload import Body
 from topologies.profile import LINK_UNITS, UNITS, Profile
 from topologies.units import FlopPerSecond, Ratio, Seconds

@@ -9,7 +9,7 @@ from os import PathLike
 from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, job_graph, prepare
-from simulator.memory import peak
+from simulator.memory.peak import peak
 from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
 from simulator.result import ENGINES, Engine, Result

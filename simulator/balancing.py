@@ -7,7 +7,7 @@ from simulator.lowering.balance import balanced_sizes
 from simulator.lowering.passes import Passes
 from simulator.lowering.staged import make_share, plan_passes
 from simulator.plan import Plan
-from simulator.pricing import Pricer
+from simulator.pricing.pricer import Pricer
 from topologies.units import Seconds
 
 

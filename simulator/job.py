@@ -16,12 +16,12 @@ from simulator.lowering.lower import lower
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.staged import LoweredStage, lower_stages
 from simulator.lowering.unfold import unfold
-from simulator.pacing import paced
 from simulator.plan import Plan
-from simulator.price import Price
-from simulator.pricing import Pricer
+from simulator.pricing.pacing import paced
+from simulator.pricing.price import Price
+from simulator.pricing.pricer import Pricer
+from simulator.pricing.servers import plan_servers
 from simulator.scheduling import scheduled
-from simulator.servers import plan_servers
 from simulator.workload import Body, Workload
 from topologies.hardware import Cluster
 from topologies.profile import Profile, load_profile

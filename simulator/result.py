@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from typing_extensions import override
 
-from simulator.collective_use import collectives
+from simulator.collectives.use import collectives
 from simulator.job import Job
-from simulator.memory import Memory
+from simulator.memory.peak import Memory
 from simulator.metrics import Breakdown, LedgerRow
 from simulator.timeline import Timeline
 from topologies.units import Bytes, PerSecond, Ratio, Seconds, format_quantity
@@ -116,7 +116,7 @@ class Result:
         """Return the nearest change that would fit, where the plan does not."""
         if self.status != "out_of_memory":
             return {}
-        from simulator.remedy import remedy  # noqa: PLC0415 - only where it is asked
+        from simulator.reporting.remedy import remedy  # noqa: PLC0415 - only where it is asked
 
         found = remedy(self.job.plan)
         if found is None:
@@ -133,6 +133,6 @@ class Result:
         """Return the report for a notebook."""
         from html import escape  # noqa: PLC0415 - only in notebooks
 
-        from simulator.report import text_report  # noqa: PLC0415 - same
+        from simulator.reporting.report import text_report  # noqa: PLC0415 - same
 
         return f"<pre>{escape(text_report(self))}</pre>"

@@ -8,7 +8,7 @@ from simulator.lowering.schedules.actions import Kind, Schedule
 from simulator.lowering.schedules.automatic import Times
 from simulator.lowering.staged import LoweredStage
 from simulator.plan import Plan
-from simulator.pricing import Pricer
+from simulator.pricing.pricer import Pricer
 from simulator.workload import Message
 from topologies.units import Seconds
 

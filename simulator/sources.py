@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.explain import contributions
+from simulator.reporting.explain import contributions
 from simulator.result import Result
 
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simulator.costs
-from simulator import price
+from simulator.pricing import price
 from tests.laws.small_plans import rescaled, unit_of
 from topologies.units import Bytes, BytesPerSecond, Seconds
 

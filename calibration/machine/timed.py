@@ -14,7 +14,7 @@ from calibration.machine.clock import Clock, Function, Timing
 from calibration.machine.replay import Replay, tensors
 from models.operators import Convolution, Linear
 from models.work import Share, Work
-from simulator.measured import dims_of, measured_time
+from simulator.pricing.measured import dims_of, measured_time
 from topologies.kernels import KernelTable, Point
 from topologies.units import Ratio, Seconds
 

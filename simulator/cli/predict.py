@@ -73,7 +73,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     if replicas is not None and replicas > 1:
         raise click.UsageError("--replicas is not built yet: nothing is random so far")
     _check_pictures(loaded, plot, plot_network)
-    from simulator.notes import engine_notes, topology_notes
+    from simulator.reporting.notes import engine_notes, topology_notes
 
     notes = [*topology_notes(loaded), *engine_notes(loaded, engine)]
     click.echo("".join(f"note: {note}\n" for note in notes), err=True, nl=False)
@@ -91,7 +91,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     values = {**result.to_json(), "notes": notes}
     texts = {}
     if explain:
-        from simulator.explain import explain as explained
+        from simulator.reporting.explain import explain as explained
 
         texts["explain"] = explained(result)
     if sources:
@@ -101,7 +101,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     if as_json:
         print_json({**values, **texts})
     else:
-        from simulator.report import text_report
+        from simulator.reporting.report import text_report
 
         click.echo("\n\n".join([text_report(result), *texts.values()]))
     _write(result, trace, plot)
@@ -148,7 +148,7 @@ def _write(result: Result, trace: Path | None, plot: Path | None) -> None:
     """Write the timeline and the picture that were asked for."""
     if trace:
         from simulator.progress import Heartbeat
-        from simulator.trace import write_trace
+        from simulator.reporting.trace import write_trace
 
         with writing(trace), Heartbeat("writing the trace"):
             write_trace(result, trace)

@@ -4,7 +4,7 @@ A matrix product runs tile by tile over the device's units, in waves; it may div
 inner dimension to fill them; it cannot beat the memory. Everything else takes as long
 as its bytes. A fixed time per kernel is what the device spends on starting and
 draining it. The time that the host needs to issue it is separate
-(`simulator.pricing`).
+(`simulator.pricing.pricer`).
 
 All arguments may be NumPy arrays.
 

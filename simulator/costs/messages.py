@@ -1,7 +1,8 @@
 """How long does a transfer take on an idle network?
 
-The bandwidth is what the sender gets: `simulator.placement` works out the share of a
-node's adapters that is left to it. Collectives are in `simulator.costs.collectives`.
+The bandwidth is what the sender gets: `simulator.pricing.placement` works out the share
+of a node's adapters that is left to it. Collectives are in
+`simulator.costs.collectives`.
 
 Limits: no contention, for which there is the network.
 """

@@ -3,7 +3,7 @@
 Gradients go from the devices of a node to where the node adds them, from there to the
 servers, which add again and update; parameters come back the same way.
 
-See `simulator.servers` for how they are put together.
+See `simulator.pricing.servers` for how they are put together.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from simulator.errors import Infeasible
-from simulator.price import Price
+from simulator.pricing.price import Price
 from simulator.workload import Body, Workload
 from topologies.units import Ratio, Seconds
 

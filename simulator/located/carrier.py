@@ -17,11 +17,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from simulator.collective_use import Collective
 from simulator.collectives.algorithm import Pattern
 from simulator.collectives.options import DEFAULTS, Options
 from simulator.collectives.rounds import Round
 from simulator.collectives.table import TABLE
+from simulator.collectives.use import Collective
 from simulator.costs.collectives import grain_of
 from simulator.located.hosts import Hosts
 from simulator.located.mesh import Group, Mesh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.placement import adapter_rate, link_fit
+from simulator.pricing.placement import adapter_rate, link_fit
 from topologies.hardware import Cluster
 from topologies.profile import LinkFit, Profile
 from topologies.units import BytesPerSecond

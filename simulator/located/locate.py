@@ -18,10 +18,10 @@ from simulator.located.hosts import Hosts
 from simulator.located.mesh import Mesh
 from simulator.lowering.sent import Sent, written_out
 from simulator.network import Router, Traffic
-from simulator.placement import adapter_rate
 from simulator.plan import Plan
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.wiring import Rates, build_machine
+from simulator.pricing.placement import adapter_rate
 from simulator.workload import Axis, Body, Workload
 from topologies.graphs import GraphError
 from topologies.hardware import Cluster

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.choice import AUTO, candidates, serves
 from simulator.collectives.algorithm import Algorithm, Pattern
 from simulator.errors import Infeasible
 from simulator.located.carrier import Carrier
@@ -33,6 +32,7 @@ from simulator.network import Traffic
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import CollectivePart, alone
 from simulator.plans.collective_checks import options_of, parts
+from simulator.pricing.choice import AUTO, candidates, serves
 from topologies.graphs import CutError, GraphError
 from topologies.graphs.arrays import Floats
 from topologies.profile import Profile

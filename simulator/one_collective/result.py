@@ -11,15 +11,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.choice import Allowed, candidates, choose
 from simulator.collectives.algorithm import Pattern
 from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
 from simulator.errors import Fault, PlanError
 from simulator.mesh import Degrees
 from simulator.one_collective.plan import CollectivePlan
-from simulator.placement import group
 from simulator.plans.collective_checks import options_of, parts
+from simulator.pricing.choice import Allowed, candidates, choose
+from simulator.pricing.placement import group
 from topologies.profile import Profile, load_profile
 from topologies.units import (
     Bytes,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import get_args
 
-from simulator.choice import AUTO, candidates
 from simulator.collectives.algorithm import Pattern
 from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
 from simulator.errors import Fault
-from simulator.placement import link_fits
 from simulator.plans.building import build_cluster
 from simulator.plans.checks import faults_between
 from simulator.plans.fields import shown
@@ -19,6 +17,8 @@ from simulator.plans.network_records import ClusterSection
 from simulator.plans.node_checks import order_faults
 from simulator.plans.records import CollectiveSection
 from simulator.plans.section import Section
+from simulator.pricing.choice import AUTO, candidates
+from simulator.pricing.placement import link_fits
 from topologies.profile import load_profile
 
 _JOIN = "+"

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from simulator.plans.fields import MAX_DEVICES
+from simulator.plans.fields import MAX_DEVICES, MAX_DIMENSION
 
 Degree = Annotated[int, Field(ge=1, le=MAX_DEVICES)]
+Dimension = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
+DimensionOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 
 
 class Section(BaseModel):

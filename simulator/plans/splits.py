@@ -240,6 +240,9 @@ def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[
             problem = f"is of full recomputation, and recompute is {mesh.recompute}"
             key, remedy = f"parallelism.{name}", 'write recompute = "full"'
             yield Fault(key, problem, remedy, involves=("parallelism.recompute",))
+    if "operators" in parallelism.recompute and model.attention == "none":
+        problem = f"keeps products of transformers, which {model.name} is not"
+        yield Fault("parallelism.recompute", problem, "allowed: none, full")
     if parallelism.recompute == "selective" and not has_attention(model):
         problem = (
             f"selective recomputation drops attention scores, {model.name} stores none"

@@ -10,8 +10,8 @@ from simulator.engines.longest_path import longest_path
 from simulator.job import prepare
 from simulator.lowering.unfold import unfold
 from simulator.metrics import ledger
-from simulator.neighbours import busiest
 from simulator.plan import Plan
+from simulator.pricing.neighbours import busiest
 from simulator.workload import Transfer
 
 E = 4  # bytes, fp32

@@ -14,7 +14,7 @@ from simulator.engines.longest_path import longest_path
 from simulator.job import prepare
 from simulator.lowering.portions import make_portions
 from simulator.lowering.unfold import unfold
-from simulator.memory import memory
+from simulator.memory.peak import memory
 from simulator.metrics import ledger
 from simulator.plan import Plan
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulator.api import simulate
-from simulator.trace import write_trace
+from simulator.reporting.trace import write_trace
 from tests.laws.small_plans import plan
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def test_the_hash_seed_changes_nothing(tmp_path, is_folded):
     source.write_text(a_plan().dump(), encoding="utf-8")
     program = (
         "import sys; from simulator import Plan; from simulator.api import simulate;"
-        " from simulator.trace import write_trace;"
+        " from simulator.reporting.trace import write_trace;"
         f" result = simulate(Plan.load(sys.argv[1]), is_folded={is_folded});"
         " write_trace(result, sys.argv[2])"
     )

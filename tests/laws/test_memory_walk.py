@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.job import arrange
-from simulator.memories.stretches import plan_needs
-from simulator.memory import memory, peak
+from simulator.memory.peak import memory, peak
+from simulator.memory.stretches import plan_needs
 from tests.laws.small_plans import plan, plans
 from tests.laws.spread_plans import spread_plans
 

@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from simulator.mesh import Degrees, group_of, members
-from simulator.placement import group
 from simulator.plan import Plan
+from simulator.pricing.placement import group
 from topologies.profile import load_profile
 
 NODE = 8

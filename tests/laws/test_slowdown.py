@@ -9,7 +9,7 @@ from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
 from simulator.job import prepare
-from simulator.price import kernel, message
+from simulator.pricing.price import kernel, message
 from simulator.workload import Body, Op, Role, Workload
 from tests.laws.small_plans import meshes, networked, plan, plans, slowed_profile
 

@@ -1,7 +1,7 @@
 """Schedules as workloads, and what the papers say of their time and memory."""
 
 from simulator.lowering.schedules.actions import Action
-from simulator.price import Price
+from simulator.pricing.price import Price
 from simulator.workload import Body, Op, Role, Workload
 
 

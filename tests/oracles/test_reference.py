@@ -8,7 +8,7 @@ from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
 from simulator.job import prepare
-from simulator.price import kernel
+from simulator.pricing.price import kernel
 from simulator.workload import Body, Op, Role, Workload
 from tests.laws.small_plans import plans
 from tests.oracles.reference import simulate

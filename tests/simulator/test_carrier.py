@@ -11,7 +11,7 @@ from simulator.collectives.table import TABLE
 from simulator.errors import Infeasible
 from simulator.job import prepare
 from simulator.network import Traffic
-from simulator.report import text_report
+from simulator.reporting.report import text_report
 from tests.laws.small_plans import networked
 from topologies.graphs import build
 from topologies.graphs.wiring import Wiring

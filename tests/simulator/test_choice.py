@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.choice import Allowed, candidates, choose, fastest_time, serves
 from simulator.collectives import TABLE
 from simulator.collectives.options import Options
 from simulator.mesh import Degrees
-from simulator.placement import group
 from simulator.plan import Plan
+from simulator.pricing.choice import Allowed, candidates, choose, fastest_time, serves
+from simulator.pricing.placement import group
 from topologies.catalogue import link
 from topologies.hardware import Cluster
 from topologies.profile import load_profile

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.choice import serves
 from simulator.cli import main
 from simulator.collectives.table import TABLE
 from simulator.errors import Infeasible, PlanError
@@ -16,6 +15,7 @@ from simulator.one_collective.network import MAX_COMPARED
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import collective_report, predict_collective
 from simulator.plot import plot_network
+from simulator.pricing.choice import serves
 
 ROUNDING = 1e-9
 ROOTED = {"push", "pull"}

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from simulator.api import simulate
-from simulator.choice import choose
-from simulator.collective_use import collectives
 from simulator.collectives.table import TABLE
+from simulator.collectives.use import collectives
 from simulator.network import traffic
-from simulator.report import text_report
+from simulator.pricing.choice import choose
+from simulator.reporting.report import text_report
 from tests.laws.small_plans import networked, plan
 
 LARGE = {"hidden": 512, "data": 8}

@@ -8,9 +8,9 @@ import pytest
 from simulator.api import simulate
 from simulator.cli import main
 from simulator.errors import Infeasible
-from simulator.explain import contributions, critical_path
-from simulator.report import text_report
-from simulator.trace import trace_events
+from simulator.reporting.explain import contributions, critical_path
+from simulator.reporting.report import text_report
+from simulator.reporting.trace import trace_events
 from tests.laws.small_plans import networked
 
 ROUNDING = 1e-9

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from simulator import simulate
 from simulator.errors import PlanError
-from simulator.pacing import priced_step
 from simulator.plan import Plan
+from simulator.pricing.pacing import priced_step
 
 TABLES = {
     "model": {"name": "resnet18"},

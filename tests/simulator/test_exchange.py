@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from simulator.exchange import exchange_group
 from simulator.job import prepare
 from simulator.mesh import members
+from simulator.pricing.exchange import exchange_group
 from simulator.workload import Message
 from tests.laws.spread_plans import EXPERTS, spread
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.api import simulate
-from simulator.explain import contributions, critical_path, explain
+from simulator.reporting.explain import contributions, critical_path, explain
 from tests.laws.small_plans import networked, plan, plans
 from tests.laws.spread_plans import EXPERTS, spread, spread_plans
 

@@ -5,7 +5,7 @@ import pytest
 from simulator.engines.event import simulate_events
 from simulator.engines.graph import DeadlockError, build_graph, raise_deadlock
 from simulator.engines.longest_path import longest_path
-from simulator.price import kernel
+from simulator.pricing.price import kernel
 from simulator.workload import Body, Op, Role, Workload
 
 BODY = Body("body", "message", ())

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from simulator.api import simulate
-from simulator.notes import engine_notes
 from simulator.plan import Plan
+from simulator.reporting.notes import engine_notes
 
 PLANS = Path(__file__).parents[2] / "plans"
 GPT = Plan.load(PLANS / "gpt-175b-512gpu.toml").replace(

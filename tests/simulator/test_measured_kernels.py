@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.work import matrix_work, memory_work
-from simulator.measured import measured_time, roofline
+from simulator.pricing.measured import measured_time, roofline
 from topologies.kernels import KernelTable, Point
 
 SIZES = (4000.0, 64_000.0, 8_000_000.0)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from simulator.job import prepare
-from simulator.memory import memory
+from simulator.memory.peak import memory
 from tests.laws.small_plans import plan, plans
 
 S, H, V, A = 32, 64, 128, 8  # tokens, features, entries, heads

@@ -6,8 +6,8 @@ from models.work import Share
 from simulator.api import simulate
 from simulator.job import arrange
 from simulator.lowering.staged import make_share
-from simulator.memories.needs import layer_needs
-from simulator.memory import peak
+from simulator.memory.needs import layer_needs
+from simulator.memory.peak import peak
 from simulator.plan import Plan
 from tests.laws.small_plans import plan
 from tests.laws.spread_plans import HEAD, KV_HEADS, WIDTH, E, H, S, V, spread

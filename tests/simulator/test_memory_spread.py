@@ -6,7 +6,7 @@ from simulator.api import simulate
 from simulator.job import arrange
 from simulator.lowering.kept import kept_bytes, kept_for_weights
 from simulator.lowering.staged import make_share
-from simulator.memories.stretches import plan_needs
+from simulator.memory.stretches import plan_needs
 from tests.laws.spread_plans import (
     EXPERTS,
     HEAD,

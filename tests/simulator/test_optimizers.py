@@ -8,7 +8,7 @@ from simulator.lowering.formats import (
     optimizer_traffic,
     working_bytes,
 )
-from simulator.memory import memory
+from simulator.memory.peak import memory
 from tests.laws.small_plans import plan
 
 PAIRS = 5

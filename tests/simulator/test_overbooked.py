@@ -5,7 +5,7 @@ import pytest
 
 from simulator.api import simulate
 from simulator.located.overbooked import _above_one, overbooked
-from simulator.report import text_report
+from simulator.reporting.report import text_report
 from tests.laws.small_plans import networked
 
 LARGE = {"hidden": 512, "length": 128}

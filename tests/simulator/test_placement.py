@@ -7,7 +7,7 @@ import pytest
 
 from simulator.job import prepare
 from simulator.mesh import Degrees
-from simulator.placement import group, link_fit
+from simulator.pricing.placement import group, link_fit
 from tests.laws.small_plans import plan
 from topologies.catalogue import link
 from topologies.profile import load_profile

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import PlanError
-from simulator.notes import topology_notes
 from simulator.plan import Plan
 from simulator.plans.background import other_job
 from simulator.plans.network_fields import Multipath, NodeTopology, Routing, Topology
@@ -26,6 +25,7 @@ from simulator.plans.wiring import (
     links_of,
     sheet_rates,
 )
+from simulator.reporting.notes import topology_notes
 from topologies.graphs.families import (
     FAMILIES,
     NODES,

@@ -84,6 +84,7 @@ ARITHMETIC = {
     "node-parameters",
     "node-without-pcie",
     "odd-fat-tree",
+    "operators-of-convolutions",
     "parameter-missing-random-regular",
     "parameter-of-a-family-on-a-switch",
     "parameter-of-another-family",

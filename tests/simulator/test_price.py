@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.price import NOTHING, Price, kernel, message
+from simulator.pricing.price import NOTHING, Price, kernel, message
 
 times = st.floats(0, 1e3)
 items = st.tuples(st.sampled_from([kernel, message]), times, times)

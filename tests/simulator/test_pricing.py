@@ -6,7 +6,7 @@ import pytest
 
 from models.work import matrix_work, memory_work
 from simulator.job import prepare
-from simulator.price import Price
+from simulator.pricing.price import Price
 from simulator.workload import Body, HostTask, Message, Repeat
 from tests.laws.small_plans import plan
 from topologies.profile import UNITS

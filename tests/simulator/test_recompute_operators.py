@@ -12,7 +12,7 @@ from models.work import Share
 from simulator.job import prepare
 from simulator.lowering.keeping import repeated_operators
 from simulator.lowering.kept import kept_bytes
-from simulator.memory import memory
+from simulator.memory.peak import memory
 from simulator.utilization import hardware_flop, model_flop
 from tests.laws.spread_plans import HEAD, HEADS, KV_HEADS, WIDTH, E, H, S, sent, spread
 

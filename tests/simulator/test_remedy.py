@@ -4,7 +4,7 @@ import pytest
 
 from simulator.api import simulate
 from simulator.plan import Plan
-from simulator.remedy import remedy
+from simulator.reporting.remedy import remedy
 from tests.laws.small_plans import table
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from simulator.api import simulate
-from simulator.report import text_report
+from simulator.reporting.report import text_report
 from tests.laws.small_plans import plan
 
 

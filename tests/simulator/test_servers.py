@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from simulator import simulate
 from simulator.errors import PlanError
 from simulator.plan import Plan
-from simulator.servers import busy_servers, variables
+from simulator.pricing.servers import busy_servers, variables
 from topologies.profile import load_profile
 
 PARAMETERS = 3 * 64 * 64 + 3 * 64  # three layers of 64 x 64 with bias

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.api import run
 from simulator.job import prepare
-from simulator.memory import memory
+from simulator.memory.peak import memory
 from tests.laws.spread_plans import (
     EXPERTS,
     HEAD,

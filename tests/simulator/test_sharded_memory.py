@@ -3,7 +3,7 @@
 import pytest
 
 from simulator.job import prepare
-from simulator.memory import memory
+from simulator.memory.peak import memory
 from tests.laws.small_plans import plan
 
 S, H, V, LAYERS = 32, 64, 128, 4

@@ -9,7 +9,7 @@ from simulator.errors import PlanError
 from simulator.job import prepare
 from simulator.lowering.kept import kept_bytes, kept_for_weights
 from simulator.lowering.passes import layer_passes
-from simulator.memory import memory
+from simulator.memory.peak import memory
 from simulator.workload import Message, flatten
 from tests.laws.small_plans import plan, plans, step_time
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from simulator.api import simulate
-from simulator.trace import trace_events, write_trace
+from simulator.reporting.trace import trace_events, write_trace
 from tests.laws.small_plans import networked, plan
 
 

@@ -22,8 +22,8 @@ from calibration.machine.sweep import Sweep  # noqa: E402
 from models.work import Share  # noqa: E402
 from simulator import simulate  # noqa: E402
 from simulator.cli.program import cli  # noqa: E402
-from simulator.measured import measured_time  # noqa: E402
 from simulator.plan import Plan  # noqa: E402
+from simulator.pricing.measured import measured_time  # noqa: E402
 from topologies.profile import load_profile  # noqa: E402
 
 needs_gpu = pytest.mark.skipif(

@@ -13,7 +13,7 @@ from simulator.lowering.formats import element_bytes
 from simulator.lowering.stages import tied_parameters
 from simulator.mesh import Degrees
 from simulator.plan import Plan
-from simulator.pricing import Pricer
+from simulator.pricing.pricer import Pricer
 from simulator.workload import Axis, Message
 from topologies.profile import Profile
 from topologies.units import Bytes, Count, Seconds

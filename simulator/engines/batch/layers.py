@@ -14,12 +14,12 @@ from simulator.engines.batch.splits import Splits, broadcasting, gathered
 from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
 from simulator.lowering.staged import plan_passes
 from simulator.lowering.stages import layer_parameters
-from simulator.memories.needs import Needs, layer_needs
+from simulator.memory.needs import Needs, layer_needs
 from simulator.mesh import Degrees
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
-from simulator.price import NOTHING, Price
-from simulator.pricing import Pricer
+from simulator.pricing.price import NOTHING, Price
+from simulator.pricing.pricer import Pricer
 from topologies.units import Bytes, Count
 
 

@@ -9,7 +9,7 @@ from simulator.engines.batch.context import Context
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.staged import sends_parts
 from simulator.lowering.tensor_split import gather_received
-from simulator.price import NOTHING, Price
+from simulator.pricing.price import NOTHING, Price
 from simulator.workload import HostTask, Message
 from topologies.units import Bytes, Count, Seconds
 

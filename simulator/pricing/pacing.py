@@ -18,7 +18,7 @@ from simulator.errors import Fault, PlanError
 from simulator.lowering.formats import element_bytes, optimizer_traffic
 from simulator.lowering.staged import make_share, plan_passes
 from simulator.plan import Plan
-from simulator.pricing import Pricer
+from simulator.pricing.pricer import Pricer
 from topologies.units import Ratio, Seconds
 
 

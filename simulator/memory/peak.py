@@ -1,7 +1,7 @@
 """What has to fit: the parts of a device's memory at its fullest moment, and when.
 
 Weights, gradients and optimizer state are there all the time; the rest is followed
-along each rank's schedule (`simulator.memories.walk`).
+along each rank's schedule (`simulator.memory.walk`).
 
 `Memory.total` is what has to fit: all tensors, what the allocator holds between them,
 and the context with its libraries. `allocated` and `reserved` are what torch reports.
@@ -26,9 +26,9 @@ from simulator.lowering.formats import working_bytes
 from simulator.lowering.schedules.actions import Kind
 from simulator.lowering.staged import make_share, stages_of
 from simulator.lowering.states import held_states, updated_parameters
-from simulator.memories.parts import Memory, Peak
-from simulator.memories.stretches import Stretches
-from simulator.memories.walk import Moment, fullest
+from simulator.memory.parts import Memory, Peak
+from simulator.memory.stretches import Stretches
+from simulator.memory.walk import Moment, fullest
 from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
 

@@ -14,7 +14,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simulator.mesh import Degrees, Span
-from simulator.placement import Group, adapter_rate, group, link_fit, ranks_per_node
+from simulator.pricing.placement import (
+    Group,
+    adapter_rate,
+    group,
+    link_fit,
+    ranks_per_node,
+)
 from simulator.workload import Axis
 from topologies.hardware import Cluster
 from topologies.profile import Profile

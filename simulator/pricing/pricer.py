@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from models.work import Work
-from simulator.choice import AUTO, Allowed, Choice, choose, fastest_time
 from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
 from simulator.convolutions.choice import fastest_time as fastest_convolution_time
@@ -24,13 +23,14 @@ from simulator.costs.compute import (
 )
 from simulator.costs.elementwise import minimum, where
 from simulator.costs.messages import exchange_time, transfer_time
-from simulator.exchange import exchange_group
-from simulator.measured import measured_time
 from simulator.mesh import Degrees
-from simulator.neighbours import busiest
-from simulator.placement import Group, adapter_rate, group, ranks_per_node
-from simulator.price import NOTHING, Price, blocking, kernel, message
-from simulator.servers import Servers
+from simulator.pricing.choice import AUTO, Allowed, Choice, choose, fastest_time
+from simulator.pricing.exchange import exchange_group
+from simulator.pricing.measured import measured_time
+from simulator.pricing.neighbours import busiest
+from simulator.pricing.placement import Group, adapter_rate, group, ranks_per_node
+from simulator.pricing.price import NOTHING, Price, blocking, kernel, message
+from simulator.pricing.servers import Servers
 from simulator.workload import (
     Beside,
     Body,

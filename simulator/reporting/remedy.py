@@ -23,7 +23,7 @@ from typing import Any
 from models.mixture import ExpertLinear
 from simulator.errors import PlanError
 from simulator.job import staged
-from simulator.memory import least, peak
+from simulator.memory.peak import least, peak
 from simulator.plan import Plan
 from simulator.scheduling import scheduled
 from topologies.units import Bytes

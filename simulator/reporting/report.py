@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from simulator.collective_use import collectives_text
-from simulator.explain import contributions, footnotes
+from simulator.collectives.use import collectives_text
 from simulator.plans.layer_choices import described
 from simulator.plans.records import ParallelismSection, TrainingSection
-from simulator.remedy import remedy
+from simulator.reporting.explain import contributions, footnotes
+from simulator.reporting.remedy import remedy
 from simulator.result import Result
 from topologies.units import format_memory, format_quantity
 

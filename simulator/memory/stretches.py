@@ -16,8 +16,8 @@ from simulator.lowering.sharding.rule import Sharding, sharding_of
 from simulator.lowering.sharding.units import parts_of
 from simulator.lowering.sharding.visits import held_bytes, visits_of
 from simulator.lowering.staged import LoweredStage, make_share
-from simulator.memories.needs import Needs, layer_needs
-from simulator.memories.walk import Need, Stretch
+from simulator.memory.needs import Needs, layer_needs
+from simulator.memory.walk import Need, Stretch
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes

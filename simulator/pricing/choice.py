@@ -20,7 +20,7 @@ from simulator.collectives.options import DEFAULTS, Options, chosen
 from simulator.collectives.table import TABLE
 from simulator.costs.collectives import collective_time, grain_of
 from simulator.costs.elementwise import maximum, minimum, where
-from simulator.placement import Group, Lane
+from simulator.pricing.placement import Group, Lane
 from topologies.units import Bytes, Count, Ratio, Seconds
 
 AUTO = "auto"

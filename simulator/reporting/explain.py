@@ -47,7 +47,7 @@ class _Basis(NamedTuple):
     source: str
 
 
-_HOST = _Basis("the device waits for its host", "simulator.price")
+_HOST = _Basis("the device waits for its host", "simulator.pricing.price")
 _SLOWED = _Basis("messages beside them take units and bandwidth", "simulator.engines")
 _MEASURED = _Basis("as measured on the machine", "the plan")
 

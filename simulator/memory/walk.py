@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from models.model import Layer
 from simulator.lowering.schedules.actions import Action, Kind
-from simulator.memories.needs import Needs
+from simulator.memory.needs import Needs
 from topologies.units import Bytes
 
 
