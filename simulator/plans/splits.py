@@ -198,6 +198,8 @@ def stage_faults(
             quotient(devices, parallelism.tensor * parallelism.context),
         )
         remedy = f"pipeline = {nearest_divisor(both, pipeline)} would fit"
+        if blocks >= stages:
+            remedy += ', or balance = "time"'
     else:
         remedy = f"virtual_stages has to divide {blocks} as well"
     yield Fault(
@@ -242,7 +244,8 @@ def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[
         problem = (
             f"selective recomputation drops attention scores, {model.name} stores none"
         )
-        yield Fault("parallelism.recompute", problem, "allowed: none, full")
+        others = "none, full" if model.attention == "none" else "none, operators, full"
+        yield Fault("parallelism.recompute", problem, f"allowed: {others}")
 
 
 def tensor_faults(
