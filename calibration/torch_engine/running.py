@@ -24,6 +24,7 @@ from topologies.units import Seconds
 Network = Literal["host", "emulated"]
 Compute = Literal["real", "timed"]
 _FRAMEWORK = "training.framework"
+_MOST_RANKS = 256  # each is a process and a pipe, and select() takes 1,024 of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,12 @@ def _train(task: Any, member: Any) -> Report:
 @contextmanager
 def _world(plan: Plan, options: Options) -> Iterator[World]:
     """Start the ranks of a plan where they belong."""
+    if plan.world_size > _MOST_RANKS:
+        raise RunError(
+            f"{plan.world_size} ranks would each be a process of this machine, which "
+            f"takes at most {_MOST_RANKS}; make the cluster smaller, or start them by "
+            "torchrun"
+        )
     limits = Limits(waiting=options.patience, silence=5 * options.patience)
     if options.network == "host":
         with World(seats(plan.world_size), limits=limits) as world:
@@ -106,8 +113,9 @@ def _world(plan: Plan, options: Options) -> Iterator[World]:
     timed = import_module("calibration.torch_engine.timed.running")
     emulation = import_module("calibration.emulation.network")
     cluster = plan.build_cluster()
+    cables = timed.cables(plan.cluster)
     shape = timed.shape_at(cluster.network.bandwidth)
-    with emulation.EmulatedNetwork(timed.cables(plan.cluster), shape) as network:
+    with emulation.EmulatedNetwork(cables, shape) as network:
         hosts = [rank // cluster.devices_per_node for rank in range(plan.world_size)]
         hint = partial(timed.unplugged, network)
         with World(in_hosts(network, hosts), limits=limits, hint=hint) as world:
