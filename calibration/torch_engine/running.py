@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
-from calibration.torch_engine.errors import UntimedError, require_torch
+from calibration.torch_engine.errors import RunError, UntimedError, require_torch
 from calibration.torch_engine.joining import joined
 from calibration.torch_engine.measured import Measured, measured_of
 from calibration.torch_engine.refusals import refuse
@@ -24,6 +24,7 @@ from topologies.units import Seconds
 Network = Literal["host", "emulated"]
 Compute = Literal["real", "timed"]
 _FRAMEWORK = "training.framework"
+_MOST_RANKS = 256  # each is a process and a pipe, and select() takes 1,024 of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,12 @@ def _train(task: Any, member: Any) -> Report:
 @contextmanager
 def _world(plan: Plan, options: Options) -> Iterator[World]:
     """Start the ranks of a plan where they belong."""
+    if plan.world_size > _MOST_RANKS:
+        raise RunError(
+            f"{plan.world_size} ranks would each be a process of this machine, which "
+            f"takes at most {_MOST_RANKS}; make the cluster smaller, or start them by "
+            "torchrun"
+        )
     limits = Limits(waiting=options.patience, silence=5 * options.patience)
     if options.network == "host":
         with World(seats(plan.world_size), limits=limits) as world:

@@ -168,9 +168,10 @@ def _table(comparison: Comparison) -> str:
         lines.append(f"{name:<24}{figures}{_percent(row.error):>10}")
     both = (comparison.predicted.interval_s, comparison.measured.interval_s)
     spans = [" … ".join(format_quantity(end, "s") for end in each) for each in both]
+    worth = "nine of ten" if comparison.predicted.is_interval_measured else "assumed"
     lines += [
         "",
-        f"interval predicted      {spans[0]} (nine of ten)",
+        f"interval predicted      {spans[0]} ({worth})",
         f"interval measured       {spans[1]} ({len(comparison.measured.times)} steps)",
         "",
         *_ledger_lines(comparison),

@@ -273,16 +273,25 @@ def _usual_fabric(cluster: ClusterSection) -> str:
 
 
 def _name_fault(key: str, kind: str, name: str) -> Iterator[Fault]:
-    is_device = kind == "device"
-    if is_device and is_file_name(name):
+    if kind == "device" and is_file_name(name):
         yield from _device_file_fault(key, name)
         return
+    if _is_known(kind, name):
+        return
+    names = catalogue.device_names() if kind == "device" else catalogue.link_names()
+    small = name.lower()
+    if _is_known(kind, small):
+        names = (small, *names)  # it may be an alias, such as h100 for H100
+    remedy = choices(name, names, f"`simulate list {kind}s`")
+    yield Fault(key, f"unknown {kind} {shown(name)}", remedy)
+
+
+def _is_known(kind: str, name: str) -> bool:
     try:
-        catalogue.device(name) if is_device else catalogue.link(name)
+        catalogue.device(name) if kind == "device" else catalogue.link(name)
     except catalogue.UnknownName:
-        names = catalogue.device_names() if is_device else catalogue.link_names()
-        remedy = choices(name, names, f"`simulate list {kind}s`")
-        yield Fault(key, f"unknown {kind} {shown(name)}", remedy)
+        return False
+    return True
 
 
 def _fixed_point_faults(training: TrainingSection) -> Iterator[Fault]:

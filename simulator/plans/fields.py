@@ -73,10 +73,19 @@ PLANNED: dict[str, tuple[str, ...]] = {
     "synchronization.scheme": (
         *("downpour", "sandblaster", "hogwild", "easgd"),
         *("elastic-averaging", "project-adam", "local-sgd", "gossip"),
-        *("zero-1", "zero-2", "zero-3", "fsdp"),
     ),
     "parallelism.schedule": ("zero-bubble", "chimera", "hanayo", "seq1f1b"),
     "training.precision": ("fp4", "mxfp8", "int8"),
+}
+
+# Names that others have for what another key says.
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "synchronization.scheme": {
+        "zero-1": "parallelism.zero = 1",
+        "zero-2": "parallelism.zero = 2",
+        "zero-3": "parallelism.zero = 3",
+        "fsdp": "parallelism.zero = 3",
+    },
 }
 
 _EXAMPLES = {"s": "5 us", "B": "25 MB", "B/s": "200 Gbit/s", "1": "0.4"}

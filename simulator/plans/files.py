@@ -74,6 +74,7 @@ def _other_files(path: Path) -> str:
     """Return which plan in the folder of `path` may have been meant."""
     try:
         plans = sorted(entry.name for entry in path.parent.glob("*.toml"))
+        plans = [name for name in plans if name != "pyproject.toml"]
     except OSError:
         return ""
     stems = {Path(plan).stem: plan for plan in plans}

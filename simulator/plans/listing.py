@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from models import catalogue as networks
 from simulator.columns import aligned
-from simulator.plans.fields import PLANNED, Scheme
+from simulator.plans.fields import ELSEWHERE, PLANNED, Scheme
 from topologies import catalogue
 from topologies.profile import profile_names
 
@@ -58,7 +58,12 @@ def _topologies() -> list[Row]:
 
 def _names(literal: Any, key: str) -> list[Row]:
     built = [{"name": name, "status": "built"} for name in get_args(literal)]
-    return built + [{"name": name, "status": "planned"} for name in PLANNED[key]]
+    elsewhere = [
+        {"name": name, "status": f"built, as {other}"}
+        for name, other in ELSEWHERE[key].items()
+    ]
+    planned = [{"name": name, "status": "planned"} for name in PLANNED[key]]
+    return built + elsewhere + planned
 
 
 _ROWS: dict[str, Callable[[], list[Row]]] = {

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from simulator.errors import Fault
-from simulator.plans.fields import PLANNED, shown
+from simulator.plans.fields import ELSEWHERE, PLANNED, shown
 from simulator.plans.places import key_path
 from simulator.plans.records import ARRAYS, SECTIONS, Section, keys_in, table_of
 
@@ -58,6 +58,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the name in `known` that `word` was most likely meant to be."""
     folded = {name.lower().replace("_", "-"): name for name in known}
     wanted = word.lower().replace("_", "-")
+    if wanted in folded:
+        return folded[wanted]
     if len(wanted) >= 3 and (begun := [n for n in folded if n.startswith(wanted)]):
         return folded[min(begun, key=len)]
     near = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
@@ -178,6 +180,9 @@ def _literal(key: str, value: object) -> Fault:
     if not isinstance(value, str):
         problem = f"takes text, got {shown(value)}"
         return Fault(key, problem, f"allowed: {', '.join(allowed)}")
+    if other := ELSEWHERE.get(key, {}).get(value.lower()):
+        problem = f"{shown(value)} is said by another key"
+        return Fault(key, problem, f"write {other}, and leave {name} out")
     if value.lower() in PLANNED.get(key, ()):
         problem = f"{shown(value)} is not built yet"
         return Fault(key, problem, f"allowed: {', '.join(allowed)}")

@@ -200,6 +200,8 @@ def stage_faults(
             quotient(devices, parallelism.tensor * parallelism.context),
         )
         remedy = f"pipeline = {nearest_divisor(both, pipeline)} would fit"
+        if blocks >= stages:
+            remedy += ', or balance = "time"'
     else:
         remedy = f"virtual_stages has to divide {blocks} as well"
     yield Fault(
@@ -247,7 +249,8 @@ def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[
         problem = (
             f"selective recomputation drops attention scores, {model.name} stores none"
         )
-        yield Fault("parallelism.recompute", problem, f"allowed: {WITHOUT_SCORES}")
+        others = "none, full" if model.attention == "none" else WITHOUT_SCORES
+        yield Fault("parallelism.recompute", problem, f"allowed: {others}")
 
 
 def tensor_faults(

@@ -3,7 +3,7 @@
 =====================================  =============================================
 change                                 what it costs
 =====================================  =============================================
-ZeRO-1, ZeRO-2, resharding             little: as many bytes as an all-reduce, or a
+ZeRO-1, ZeRO-2, resharding, all shards little: as many bytes as an all-reduce, or a
                                        gathering more
 smaller micro-batches                  efficiency of kernels
 selective, then full recomputation     FLOP
@@ -58,6 +58,8 @@ def _changes(plan: Plan) -> Iterator[dict[str, Any]]:
     divided = range(mesh.zero + 1, 4) if mesh.replicas > 1 else range(0)
     if not mesh.reshard:
         yield {"parallelism.reshard": True}
+    if mesh.zero and mesh.shard != mesh.replicas:
+        yield {"parallelism.shard": mesh.replicas}
     yield from ({"parallelism.zero": stage} for stage in divided if stage < 3)
     micro = plan.batch.micro
     while micro > 1:

@@ -59,7 +59,7 @@ def _pays(best: list[tuple[Point, Measures]]) -> str:
 def _reason(step: Step) -> str:
     before = format_quantity(step.cost_before, "s")
     after = format_quantity(step.cost_after, "s")
-    whole = f"{step.share:.0%} of" if step.share <= 1 else "more than all"
+    whole = f"{step.share:.0%} of" if step.share <= 1 else "more than"
     return (
         f"{PART_NAMES[step.part]}, which goes from {before} to {after} of device time "
         f"per sample, {whole} what is lost"

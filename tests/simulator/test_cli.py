@@ -173,6 +173,7 @@ def test_schemes_say_what_is_built(simulate):
     _, out, _ = simulate("list", "schemes")
     assert "all-reduce" in out.splitlines()[1]
     assert out.splitlines()[1].endswith("built")
+    assert "fsdp               built, as parallelism.zero = 3" in out.splitlines()
 
 
 # -- exit codes ------------------------------------------------------------------------

@@ -39,6 +39,12 @@ def test_the_nearest_change_is_found_and_fits(choices, changed):
     assert result.to_json()["remedy"]["change"] == change
 
 
+def test_states_are_divided_over_all_before_anything_is_split():
+    keys = {"parallelism.zero": 3, "parallelism.shard": 1}
+    plan = large(data=16, per_node=8).replace(keys)
+    assert remedy(plan)[0] == {"parallelism.shard": 16}
+
+
 def test_context_is_tried_where_samples_are_too_long():
     plan = large(layers=2, length=1048576, data=16, per_node=8, microbatches=1)
     assert "parallelism.context" in remedy(plan)[0]

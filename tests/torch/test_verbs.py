@@ -119,3 +119,17 @@ def test_under_torchrun_ranks_join_and_one_prints(plan_file):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["world_size"] == 2
+
+
+def test_devices_of_one_node_have_no_network_to_emulate(capsys, plan_file):
+    code, _, err = called(capsys, "run", plan_file, "--network", "emulated")
+    assert code != 0
+    assert "cluster.nodes: devices of one node have no network to emulate" in err
+
+
+def test_more_ranks_than_a_machine_takes_are_refused(capsys, plan_file):
+    words = ["--set", "batch.global=4096", "--set", "cluster.nodes=512"]
+    words += ["--set", "cluster.network.link=ethernet-10", "--set", "parallelism.data="]
+    code, _, err = called(capsys, "run", plan_file, *words)
+    assert code != 0
+    assert "ranks would each be a process of this machine" in err

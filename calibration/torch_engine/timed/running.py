@@ -82,8 +82,9 @@ def run_timed(
     """
     tasks = programs(job)
     load = os.getloadavg()[0]
+    wiring = cables(job.plan.cluster)
     shape = shape or shape_at(job.cluster.network.bandwidth)
-    with EmulatedNetwork(cables(job.plan.cluster), shape) as network:
+    with EmulatedNetwork(wiring, shape) as network:
         places = in_hosts(network, range(len(tasks)))
         limits = Limits(waiting=patience)
         with World(places, limits=limits, hint=partial(unplugged, network)) as world:
@@ -101,11 +102,14 @@ def cables(section: ClusterSection) -> Wiring:
     matter of the profile.
 
     Raises:
-        UntimedError: it has no network, or its routes split, as those of namespaces
+        UntimedError: there is none, or its routes split, which those of namespaces
             cannot.
     """
-    if section.network is None:
-        raise UntimedError("--network emulated needs a [cluster.network]")
+    if section.network is None or section.nodes == 1:
+        raise UntimedError(
+            "cluster.nodes: devices of one node have no network to emulate; spread "
+            "them over nodes, or leave --network emulated out"
+        )
     if section.network.multipath != "one":
         raise UntimedError(
             "cluster.network.multipath: an emulated host has one route to another; "
