@@ -1,8 +1,10 @@
-"""Cells as aligned columns of text, for every table that a terminal shows."""
+"""Cells of text and columns of them, for what a terminal shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from topologies.units import PerSecond
 
 
 def aligned(rows: Sequence[Sequence[str]], *, num_left: int) -> list[str]:
@@ -23,3 +25,12 @@ def aligned(rows: Sequence[Sequence[str]], *, num_left: int) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def rate(value: PerSecond) -> str:
+    """Return a throughput for people, without its unit.
+
+    >>> rate(28.907), rate(59203.4)
+    ('28.91', '59,203')
+    """
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

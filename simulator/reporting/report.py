@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+<<<<<<< HEAD:simulator/reporting/report.py
 from simulator.collectives.use import collectives_text
+=======
+from simulator.collective_use import collectives_text
+from simulator.columns import rate
+from simulator.explain import contributions, footnotes
+>>>>>>> newuser:simulator/report.py
 from simulator.plans.layer_choices import described
 from simulator.plans.records import ParallelismSection, TrainingSection
 from simulator.reporting.explain import contributions, footnotes
@@ -99,7 +105,7 @@ def _format(training: TrainingSection) -> str:
 def _answer(result: Result) -> str:
     low, high = (format_quantity(bound, "s") for bound in result.interval_s)
     time = format_quantity(result.step_time_s, "s")
-    throughput = f"{result.samples_per_s:,.4g} samples/s"
+    throughput = f"{rate(result.samples_per_s)} samples/s"
     if result.job.model.tokens_per_sample > 1:
         throughput += f", {result.tokens_per_s:,.0f} tokens/s"
     lines = [
@@ -164,7 +170,7 @@ def _memory(result: Result) -> str:
     for key, size in asdict(result.memory).items():
         if size:
             share = size / capacity
-            bar = "█" * round(_BAR * share)
+            bar = "█" * round(_BAR * min(share, 1))
             name = _MEMORY_NAMES[key]
             lines.append(f"    {name:<25}{format_memory(size):>9}{share:>8.1%}  {bar}")
     return "\n".join(lines)

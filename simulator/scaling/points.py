@@ -112,15 +112,6 @@ def described(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{names[key]} = {value}" for key, value in settings.items())
 
 
-def rate(value: PerSecond) -> str:
-    """Return a throughput for people, without its unit.
-
-    >>> rate(28.907), rate(59203.4)
-    ('28.91', '59,203')
-    """
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
-
-
 def counted(devices: int) -> str:
     """Return `1 device` or `1,024 devices`."""
     return f"{devices:,} device{'s' * (devices != 1)}"

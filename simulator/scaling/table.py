@@ -6,8 +6,8 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from simulator.columns import aligned
-from simulator.scaling.points import rate, short_names
+from simulator.columns import aligned, rate
+from simulator.scaling.points import short_names
 from topologies.units import format_memory, format_quantity
 
 if TYPE_CHECKING:

@@ -221,6 +221,13 @@ def test_a_mapping_without_a_file_has_keys_and_no_places():
     ]
 
 
+def test_a_pyproject_is_not_offered_as_a_plan(tmp_path):
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "gpt.toml").touch()
+    (found,) = fault_lines(tmp_path / "resnet.toml")
+    assert found.endswith("does not exist; plans in that folder: gpt.toml")
+
+
 def test_an_override_in_python_is_named():
     with pytest.raises(PlanError, match=r"override batch\.micro='2': takes a whole"):
         Plan.load(GPT).replace({"batch.micro": "2"})

@@ -3,6 +3,7 @@
 import pytest
 
 from simulator.api import simulate
+from simulator.plan import Plan
 from simulator.reporting.report import text_report
 from tests.laws.small_plans import plan
 
@@ -34,6 +35,19 @@ def test_the_answer_comes_with_its_interval():
     assert "in nine of ten cases" in text
     assert "MFU" in text
     assert result.interval_s[0] < result.step_time_s < result.interval_s[1]
+
+
+def test_large_throughputs_are_written_out():
+    text = report(Plan.load("plans/mlp-1gpu-small.toml"))
+    (line,) = [line for line in text.splitlines() if "throughput" in line]
+    figure = line.split()[1]
+    assert "e+" not in figure
+    assert float(figure.replace(",", "")) > 10000
+
+
+def test_a_part_beyond_the_memory_has_a_whole_bar():
+    too_large = plan(layers=64, hidden=8192)
+    assert max(line.count("█") for line in report(too_large).splitlines()) == 24
 
 
 def test_parts_that_are_nothing_are_left_out():
