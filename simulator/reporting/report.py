@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-<<<<<<< HEAD:simulator/reporting/report.py
 from simulator.collectives.use import collectives_text
-=======
-from simulator.collective_use import collectives_text
 from simulator.columns import rate
-from simulator.explain import contributions, footnotes
->>>>>>> newuser:simulator/report.py
 from simulator.plans.layer_choices import described
 from simulator.plans.records import ParallelismSection, TrainingSection
 from simulator.reporting.explain import contributions, footnotes
