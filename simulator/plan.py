@@ -33,6 +33,7 @@ from simulator.plans.records import (
     SynchronizationSection,
     TrainingSection,
 )
+from simulator.plans.whole_layers import with_whole_layers
 from topologies.hardware import Cluster
 
 __all__ = ["Plan"]
@@ -91,8 +92,11 @@ class Plan(PlanFile):
         return self.batch.global_ // (self.batch.micro * self.parallelism.data)
 
     def build_model(self) -> Model:
-        """Return the network; equal model sections share one object."""
-        return build_model(self.model)
+        """Return the network; equal sections share one object.
+
+        Layers that tensor ranks are not to divide have no split.
+        """
+        return with_whole_layers(build_model(self.model), self.parallelism.layers)
 
     def build_cluster(self) -> Cluster:
         """Return the hardware, with the plan's own bandwidth and latency in it."""

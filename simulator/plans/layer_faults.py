@@ -18,6 +18,7 @@ from simulator.plans.layer_choices import (
 from simulator.plans.messages import choices
 from simulator.plans.records import BatchSection, LayerSection, ParallelismSection
 from simulator.plans.splits import WITHOUT_SCORES
+from simulator.plans.whole_layers import whole_layer_faults
 
 _KEY = "parallelism.layers"
 
@@ -40,6 +41,7 @@ def layer_faults(
     for index, rule in enumerate(parallelism.layers):
         yield from _rule_faults(rule, f"{_KEY}[{index}]", names, model.name)
     yield from _recompute_faults(parallelism, model)
+    yield from whole_layer_faults(parallelism, model)
     by_neurons = layers_by_neurons(parallelism, model)
     if not by_neurons:
         return

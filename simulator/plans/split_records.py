@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -55,6 +55,11 @@ class LayerSection(Section):
         default=None,
         description="Whether the weights of layers split by neurons change once a"
         " step, or after each portion of samples; left out, once.",
+    )
+    tensor: Literal[1] | None = Field(
+        default=None,
+        description="1 where tensor ranks do not divide these layers, and each has them"
+        " whole; left out, they do.",
     )
     recompute: Recompute | None = Field(
         default=None,

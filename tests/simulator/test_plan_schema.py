@@ -97,6 +97,7 @@ ARITHMETIC = {
     "too-large-a-graph",
     "torus-against-nodes",
     "wheel-too-small",
+    "whole-layers",
 }
 
 
