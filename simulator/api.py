@@ -118,9 +118,13 @@ def interval(job: Job, step_time: Seconds) -> tuple[Seconds, Seconds]:
 def is_like_measured(job: Job) -> bool:
     """Return whether the profile's errors are those of such plans.
 
-    Of the same family of networks, on links that the profile knows, and on a switch:
-    no measured row shared its links.
+    Of the same family of networks, in 16-bit formats, with states, tokens and experts
+    as every measured row had them, on links that the profile knows, and on a switch: no
+    measured row shared its links.
     """
+    mesh, precision = job.plan.parallelism, job.plan.training.precision
+    if mesh.zero or mesh.context * mesh.expert > 1 or precision not in {"fp16", "bf16"}:
+        return False
     cluster, known = job.cluster, job.profile.links
     is_inside = cluster.devices_per_node == 1 or cluster.fabric.name in known
     is_between = cluster.num_nodes == 1 or cluster.network.name in known
