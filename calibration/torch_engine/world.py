@@ -159,7 +159,11 @@ class World:
         """
         hosts = [seat.host for seat in self.seats]
         while watch.places:
-            limit = _AFTER if watch.failures else self._limits.silence
+            limit = self._limits.silence
+            if watch.failures:
+                # Who began to wait later says so later; who never does, hangs.
+                is_late = any(each.is_late for each in watch.failures.values())
+                limit = _AFTER + (self._limits.waiting if is_late else 0)
             if watch.listen(limit):
                 continue
             if not watch.failures:

@@ -68,7 +68,7 @@ def test_one_node_has_no_network_to_emulate(capsys, tmp_path):
     del plan["cluster"]["network"]
     plan["cluster"] |= {"devices_per_node": 2, "fabric": "pcie-2-x16"}
     plan["batch"]["global"] *= 2
-    message = "--network emulated needs a [cluster.network]"
+    message = "devices of one node have no network to emulate"
     assert message in refused(capsys, tmp_path, plan, "real")
 
 
