@@ -27,6 +27,8 @@ from simulator.workload import Axis, Beside, Message, Pattern, Repeat, Workload
 from simulator.workload import Item as WorkItem
 from topologies.units import Bytes, Seconds
 
+_ROUNDING = 1e-13  # of sums in another order
+
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
@@ -111,7 +113,8 @@ def _rank_parts(
     exposed += tail
     synchronization += end - clock - tail
     parts = (compute, exposed, bubble, synchronization, host)
-    return (*parts, step_time - sum(parts))
+    rest = step_time - sum(parts)
+    return (*parts, rest if abs(rest) > _ROUNDING * step_time else 0.0)
 
 
 class _Overlap:
