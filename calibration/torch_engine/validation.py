@@ -14,6 +14,8 @@ from simulator.plan import Plan
 from simulator.result import Result
 from topologies.units import Ratio, format_quantity
 
+_ROUNDING = 1e-13  # of sums in another order
+
 
 class Row(NamedTuple):
     """One figure, predicted and measured.
@@ -71,7 +73,7 @@ class Comparison:
         parts = theirs.parts
         cut = ours.breakdown
         waiting = cut.bubble_s + cut.synchronization_s + cut.host_s + cut.other_s
-        waiting = waiting if waiting > _BETWEEN * ours.step_time_s else 0.0
+        waiting = waiting if waiting > _ROUNDING * ours.step_time_s else 0.0
         exposed = parts.exposed_communication_s if parts else None
         return [
             Row("step_time_s", ours.step_time_s, theirs.step_time_s, "s"),
