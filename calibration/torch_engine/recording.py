@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from typing_extensions import override
 
+from calibration.torch_engine.errors import RunError
 from calibration.torch_engine.task import Calls
 from simulator.workload import Axis
 from topologies.units import Bytes, Flop
@@ -112,14 +113,14 @@ class Recorder(TorchDispatchMode):
         if name in _SILENT:
             return
         if name not in _CALLS:
-            raise NotImplementedError(f"nothing is known of messages of {name}")
+            raise RunError(f"nothing is known of messages of {name}")
         pattern, part = _CALLS[name]
         names = [argument.name for argument in func._schema.arguments]  # noqa: SLF001 - no other way
         values = {**dict(zip(names, args, strict=False)), **kwargs}
         group = _group(values)
         axis = self.axes.get(group.group_name)
         if axis is None:
-            raise NotImplementedError(f"{name} in a group without an axis")
+            raise RunError(f"{name} in a group without an axis")
         message = tree_leaves(values[part] if part else result)
         size = sum(tensor.nbytes for tensor in message)
         if pattern == "send" and axis == "context":
