@@ -12,7 +12,7 @@ from simulator.plans.network_checks import network_faults, num_network_nodes
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.node_checks import node_faults
 from topologies import catalogue
-from topologies.profile import (
+from topologies.profile_file import (
     UnknownProfileError,
     is_file_name,
     load_profile,

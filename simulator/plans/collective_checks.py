@@ -19,7 +19,7 @@ from simulator.plans.records import CollectiveSection
 from simulator.plans.section import Section
 from simulator.pricing.choice import AUTO, candidates
 from simulator.pricing.placement import link_fits
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 _JOIN = "+"
 
