@@ -223,7 +223,7 @@ def test_a_push_to_one_server_is_limited_by_its_port(workers):
 def test_json_names_algorithms_and_orders():
     data = simulate(networked("ring", **LARGE)).to_json()
     assert data["network"]["ring_orders"] == [[0, 1, 2, 3]]
-    (entry,) = data["collectives"]
+    (entry,) = data["messages"]
     assert (entry["op"], entry["axis"], entry["ranks"]) == ("all-reduce", "data", 4)
     assert (entry["algorithm"], entry["protocol"]) == ("ring", "simple")
     json.dumps(data, allow_nan=False)
