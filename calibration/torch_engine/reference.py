@@ -12,16 +12,12 @@ import numpy as np
 from torch import nn
 
 from calibration.modules import Network, build, example_batch, loss
+from calibration.torch_engine.batches import cut, in_format, of_all
 from calibration.torch_engine.building import FORMATS
+from calibration.torch_engine.optimizers import make_optimizer
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.splits.portions import num_portions, samples_of
 from calibration.torch_engine.task import Assignment
-from calibration.torch_engine.training import (
-    cut,
-    in_format,
-    make_optimizer,
-    of_all,
-)
 from simulator.plans.fields import DenseScheme
 from simulator.plans.layer_choices import layers_by_neurons, portion_rule
 

@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import loss_parallel
 
-from calibration.modules import example_batch
-from calibration.torch_engine.building import (
-    FORMATS,
-    build_local,
-    loss_of,
-    token_places,
-)
+from calibration.torch_engine.batches import own_batch
+from calibration.torch_engine.building import FORMATS, build_local, loss_of
 from calibration.torch_engine.groups import ALWAYS, Groups
+from calibration.torch_engine.learnt import counted, learnt
 from calibration.torch_engine.looking import looked_at
+from calibration.torch_engine.optimizers import make_optimizer, optimizer_kind
+from calibration.torch_engine.passes import make_passes
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
 from calibration.torch_engine.splits.experts import average_experts
 from calibration.torch_engine.splits.owners import divide_state
-from calibration.torch_engine.splits.pipelined import pipeline
-from calibration.torch_engine.splits.plain import run_passes
 from calibration.torch_engine.splits.portions import Portions
 from calibration.torch_engine.splits.replicas import average
 from calibration.torch_engine.task import Assignment, Report, Spans
-from simulator.lowering.sharding.rule import sharding_of
-from simulator.plan import Plan
 from simulator.plans.layer_choices import portion_rule
 from simulator.workload import Axis
-
-_RATE = 0.05  # of learning; small, so that a few steps of any small network are stable
 
 
 def train(task: Assignment, member: Member) -> Report:
@@ -85,15 +74,15 @@ class Trainer:
         self.portions = self._make_portions()
         self.losses: list[float] = []
         self.norm = 0.0
-        self._counted = self._mine()
-        self._run = self._passes()
+        self._counted = counted(self.local, self.groups)
+        self._run = make_passes(task, self.groups, self.local, self.loss, self.portions)
 
     def step(self, number: int) -> None:
         """Do one optimizer step on the data of that number."""
         is_divided = self.plan.parallelism.tensor > 1
         self.optimizer.zero_grad(set_to_none=True)
         with loss_parallel() if is_divided else nullcontext():
-            losses = self._run(*self._batch(number))
+            losses = self._run(*own_batch(self.task, self.local, self.groups, number))
         self._finish()
         self.optimizer.step()
         if losses:
@@ -131,7 +120,9 @@ class Trainer:
             spans=spans,
             losses=tuple(self.losses),
             gradient_norm=self.norm,
-            learnt=self._learnt() if self.task.keeps_parameters else {},
+            learnt=learnt(self.local, self.groups)
+            if self.task.keeps_parameters
+            else {},
         )
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
@@ -176,60 +167,6 @@ class Trainer:
         mesh = self.plan.parallelism
         return mesh.zero == 3 and mesh.replicas > 1
 
-    def _passes(self) -> Callable[[Any, Any], list[torch.Tensor]]:
-        """Return what runs the forward and backward passes of a step."""
-        mesh = self.plan.parallelism
-        if mesh.num_stages > 1:
-            self._pipeline = pipeline(
-                modules={each.number: each.module for each in self.local.stages},
-                num_stages=mesh.num_stages,
-                rows=self.task.rows,
-                group=self.groups.group("pipeline"),
-                loss=partial(_part_of, self.loss, self.plan.num_microbatches),
-                device=torch.device(self.task.device),
-            )
-            return self._pipelined
-        return self._plain
-
-    def _plain(self, inputs: Any, targets: Any) -> list[torch.Tensor]:
-        (stage,) = self.local.stages
-        (row,) = self.task.rows
-        count = self.plan.num_microbatches
-        rule = sharding_of(self.plan)
-        return run_passes(
-            stage.module,
-            row,
-            cut(inputs, count),
-            cut(targets, count) if self.portions is None else list(targets),
-            self.portions or self.loss,
-            is_reduced_each=rule is not None and rule.is_reduced_each,
-        )
-
-    def _pipelined(self, inputs: Any, targets: Any) -> list[torch.Tensor]:
-        numbers = {stage.number for stage in self.local.stages}
-        is_first = 0 in numbers
-        is_last = self.plan.parallelism.num_stages - 1 in numbers
-        losses: list[torch.Tensor] = []
-        given = inputs if isinstance(inputs, tuple) else (inputs,)
-        wanted = {"target": targets, "losses": losses} if is_last else {}
-        self._pipeline.step(*(given if is_first else ()), **wanted)
-        return [each * self.plan.num_microbatches for each in losses]
-
-    def _batch(self, number: int) -> tuple[Any, Any]:
-        """Return this replica's samples of a step."""
-        size, replicas = self.plan.batch.global_, self.plan.parallelism.data
-        seed = self.task.seed + number
-        batch = example_batch(
-            self.local.model, size, seed=seed, device=self.task.device
-        )
-        inputs, targets = (cut(each, replicas)[self.groups.data] for each in batch)
-        if self.portions is not None:
-            targets = of_all(batch[1], replicas, self.plan.num_microbatches)
-        if self.plan.parallelism.context > 1:
-            own = token_places(self.plan)[self.groups.context]
-            inputs, targets = inputs[:, own], targets[:, own]
-        return in_format(inputs, FORMATS[self.plan.training.precision]), targets
-
     def _finish(self) -> None:
         """Sum what other ranks have a part of."""
         plan, mesh = self.plan, self.plan.parallelism
@@ -251,80 +188,3 @@ class Trainer:
             groups = [self.groups.group(axis) for axis in axes]
             parameters = self.parameters.values()
             self.norm = gradient_norm(parameters, self._counted, groups)
-
-    def _mine(self) -> set[int]:
-        """Return the parameters that no other rank counts in the norm."""
-        groups, local = self.groups, self.local
-        is_copy = local.table is not None and groups.pipeline > 0
-        return {
-            id(each)
-            for name, each in self.parameters.items()
-            if (name in local.divided or groups.tensor == 0)
-            and not (is_copy and each is local.table)
-        }
-
-    def _learnt(self) -> dict[str, Any]:
-        """Return whole parameters by name."""
-        learnt = {}
-        for name, each in self.parameters.items():
-            whole = each.detach()
-            if isinstance(whole, DTensor):
-                whole = whole.full_tensor()
-            if name in self.local.divided:
-                axis, dim = self.local.divided[name]
-                group = self.groups.group(axis)
-                parts = [torch.empty_like(whole) for _ in range(group.size())]
-                dist.all_gather(parts, whole.contiguous(), group=group)
-                whole = torch.cat(parts, dim)
-            learnt[name] = whole.float().cpu().numpy()
-        return learnt
-
-
-def _part_of(
-    loss: Callable[[Any, Any], torch.Tensor], count: int, outputs: Any, targets: Any
-) -> torch.Tensor:
-    """Return what one of several micro-batches adds to the mean loss."""
-    return loss(outputs, targets) / count
-
-
-Kind = tuple[type[torch.optim.Optimizer], dict[str, Any]]
-
-
-def make_optimizer(plan: Plan, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the plan's optimizer."""
-    kind, settings = optimizer_kind(plan)
-    return kind(parameters, **settings)
-
-
-def optimizer_kind(plan: Plan) -> Kind:
-    """Return the class of the plan's optimizer, and its settings."""
-    match plan.training.optimizer:
-        case "adam":
-            return torch.optim.Adam, {"lr": _RATE / 10}
-        case "adagrad":
-            return torch.optim.Adagrad, {"lr": _RATE / 10}
-        case "momentum":
-            return torch.optim.SGD, {"lr": _RATE, "momentum": 0.9}
-        case "sgd":
-            return torch.optim.SGD, {"lr": _RATE}
-        case "lbfgs":
-            raise AssertionError("refused before")
-
-
-def cut(values: Any, count: int) -> list[Any]:
-    """Return equal parts of a batch."""
-    if isinstance(values, tuple):
-        return list(zip(*(cut(each, count) for each in values), strict=True))
-    return list(values.chunk(count))
-
-
-def of_all(values: torch.Tensor, replicas: int, count: int) -> torch.Tensor:
-    """Return a batch as micro-batches x replicas x samples of each."""
-    return torch.unflatten(values, 0, (replicas, count, -1)).transpose(0, 1)
-
-
-def in_format(values: Any, dtype: torch.dtype) -> Any:
-    """Return inputs in a number format; whole numbers stay what they are."""
-    if isinstance(values, tuple):
-        return tuple(in_format(each, dtype) for each in values)
-    return values.to(dtype) if values.is_floating_point() else values
