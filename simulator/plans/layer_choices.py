@@ -16,8 +16,16 @@ from simulator.plans.records import LayerSection, ParallelismSection
 
 
 def rules_of(parallelism: ParallelismSection, layer: Layer) -> list[LayerSection]:
-    """Return the tables whose pattern matches the name of a layer, in order."""
-    return [rule for rule in parallelism.layers if fnmatchcase(layer.name, rule.match)]
+    """Return the tables that hold for a layer, by its name and number, in order."""
+    rules = parallelism.layers
+    return [rule for place, rule in enumerate(rules) if holds(rule, place, layer)]
+
+
+def holds(rule: LayerSection, place: int, layer: Layer) -> bool:
+    """Return whether a table, the `place`-th of a plan, holds for a layer."""
+    if not fnmatchcase(layer.name, rule.match):
+        return False
+    return not rule.counts_blocks or place in layer.choices
 
 
 def recompute_of(parallelism: ParallelismSection, layer: Layer) -> Recompute:
@@ -55,8 +63,14 @@ def portion_rule(parallelism: ParallelismSection, model: Model) -> LayerSection 
 
 def described(rule: LayerSection) -> str:
     """Return what a table says, such as `layers fc*: split neurons, scheme in-turn`."""
-    said = rule.model_dump(exclude_none=True, exclude={"match"}).items()
-    return f"layers {rule.match}: " + ", ".join(f"{k} {v}" for k, v in said)
+    which = {"match", "blocks", "stage_blocks"}
+    said = rule.model_dump(exclude_none=True, exclude=which).items()
+    names = f"layers {rule.match}"
+    if rule.blocks is not None:
+        names += f", blocks {rule.blocks}"
+    if rule.stage_blocks is not None:
+        names += f", blocks {rule.stage_blocks} of each stage"
+    return f"{names}: " + ", ".join(f"{k} {v}" for k, v in said)
 
 
 def product_of(layer: Layer) -> Linear | None:
