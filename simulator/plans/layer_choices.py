@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from models.model import Layer, Model
 from models.operators import Linear
-from simulator.plans.fields import Recompute
+from simulator.plans.fields import ContextMethod, Recompute
 from simulator.plans.records import LayerSection, ParallelismSection
 
 
@@ -37,6 +37,24 @@ def recompute_of(parallelism: ParallelismSection, layer: Layer) -> Recompute:
         return "none"
     own = (rule.recompute for rule in rules_of(parallelism, layer))
     return next(filter(None, own), parallelism.recompute)
+
+
+def expert_of(parallelism: ParallelismSection, layer: Layer) -> int:
+    """Return over how many devices a layer's experts are divided [1]."""
+    own = (rule.expert for rule in rules_of(parallelism, layer))
+    return next(filter(None, own), parallelism.expert)
+
+
+def context_of(parallelism: ParallelismSection, layer: Layer) -> int:
+    """Return over how many devices a layer's tokens are divided [1]."""
+    own = (rule.context for rule in rules_of(parallelism, layer))
+    return next(filter(None, own), parallelism.context)
+
+
+def method_of(parallelism: ParallelismSection, layer: Layer) -> ContextMethod:
+    """Return how a layer's attention meets the keys and values of other devices."""
+    own = (rule.context_method for rule in rules_of(parallelism, layer))
+    return next(filter(None, own), parallelism.context_method)
 
 
 def neuron_rule(parallelism: ParallelismSection, layer: Layer) -> LayerSection | None:

@@ -74,6 +74,22 @@ class LayerSection(Section):
         description="1 where tensor ranks do not divide these layers, and each has them"
         " whole; left out, they do.",
     )
+    context: Literal[1] | None = Field(
+        default=None,
+        description="1 where context ranks do not divide the tokens of these blocks:"
+        " each gathers whole samples before them, computes them all, and hands its own"
+        " tokens on; left out, they do.",
+    )
+    context_method: ContextMethod | None = Field(
+        default=None,
+        description="How attention in these layers meets the keys and values of other"
+        " devices; left out, as in all.",
+    )
+    expert: Literal[1] | None = Field(
+        default=None,
+        description="1 where every device holds all experts of these layers, and no"
+        " token is sent to them; left out, they are divided.",
+    )
     recompute: Recompute | None = Field(
         default=None,
         description="Activations of these layers that are computed again in backward;"

@@ -64,15 +64,12 @@ def _whole(layer: Layer) -> Layer:
 def whole_layer_faults(
     parallelism: ParallelismSection, model: Model
 ) -> Iterator[Fault]:
-    """Yield where a layer cannot be whole, or is so in any case."""
+    """Yield where a layer cannot be whole."""
     rules = parallelism.layers
     for index, rule in enumerate(rules):
         if rule.tensor is None:
             continue
         key = f"{_KEY}[{index}].tensor"
-        if parallelism.tensor == 1:
-            problem, involves = "no layer is divided, as tensor = 1", "tensor"
-            yield _fault(key, problem, involves=involves)
         named = [layer for layer in model.layers if holds(rule, index, layer)]
         for layer in dict.fromkeys(named):
             yield from _layer_faults(key, layer, model)
@@ -101,8 +98,5 @@ def _hands_on_parts(layer: Layer) -> bool:
     return not is_head and layer.operators[-1].split in {Split.COLUMN, Split.INNER}
 
 
-def _fault(
-    key: str, problem: str, remedy: str = "leave it out", *, involves: str = ""
-) -> Fault:
-    also = (f"parallelism.{involves}",) if involves else ()
-    return Fault(key, problem, remedy, involves=also)
+def _fault(key: str, problem: str, remedy: str = "leave it out") -> Fault:
+    return Fault(key, problem, remedy)
