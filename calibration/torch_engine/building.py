@@ -21,11 +21,13 @@ from calibration.torch_engine.splits.experts import spread
 from calibration.torch_engine.splits.neurons import divide_neurons
 from calibration.torch_engine.splits.replicas import replicate
 from calibration.torch_engine.splits.sharded import shard
+from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import (
+    context_of,
     expert_of,
     layers_by_neurons,
     method_of,
@@ -166,6 +168,9 @@ def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, tuple[Axis, int]
     if mesh.context > 1:
         group, order = groups.group("context"), token_places(plan)
         for layer in layers:
+            if context_of(mesh, layer.layer) == 1:
+                keep_whole(layer, group, order)
+                continue
             is_ring = method_of(mesh, layer.layer) == "ring"
             divide_tokens([layer], group, order, is_ring=is_ring)
     for layer in layers:

@@ -6,7 +6,7 @@ is no fault, so that degrees can be varied under it; one that no layer could fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from models.flash_attention import FlashAttention
 from models.mixture import ExpertLinear
@@ -44,5 +44,5 @@ def layer_token_faults(
             yield Fault(f"{key}.expert", problem, "leave it out")
 
 
-def _any_of(kind: type, operators: list[object]) -> bool:
+def _any_of(kind: type, operators: Sequence[object]) -> bool:
     return any(isinstance(operator, kind) for operator in operators)

@@ -37,9 +37,9 @@ def sent(small, engine):
 
 @BOTH
 def test_keys_and_values_go_around_in_some_layers_and_are_gathered_in_others(engine):
-    """Every second of L = 4 blocks gathers: c K forward and again backward, and scatters
-    as much. The other two pass K on c - 1 times forward and 2 (c - 1) K, in c messages,
-    backward, as in `test_ledger_context`.
+    """Every second of L = 4 blocks gathers: c K forward and again backward, and
+    scatters as much. The other two pass K on c - 1 times forward and
+    2 (c - 1) K, in c messages, backward, as in `test_ledger_context`.
     """
     rows = sent(
         chosen({"blocks": "::2", "context_method": "all-gather"}, context=C), engine
