@@ -44,6 +44,8 @@ class Share:
             computes for the tokens of e devices [1].
         context: context-parallel degree c, which attention has to know, as its rows
             meet the keys of c devices [1].
+        gathered: context ranks whose tokens a device gathers to have whole samples, of
+            which it hands on its own; 1 where it does not [1].
         load: rows of the fullest device's experts over the mean [1].
         sums_within: whether the products that give gradients of weights add them to
             the sum so far [bool].
@@ -60,6 +62,7 @@ class Share:
     sums_within: bool = False
     operand: float | None = None
     cast_reads: int = 2
+    gathered: float = 1
 
 
 @dataclass(frozen=True, slots=True)

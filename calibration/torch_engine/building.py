@@ -21,11 +21,18 @@ from calibration.torch_engine.splits.experts import spread
 from calibration.torch_engine.splits.neurons import divide_neurons
 from calibration.torch_engine.splits.replicas import replicate
 from calibration.torch_engine.splits.sharded import shard
+from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
-from simulator.plans.layer_choices import layers_by_neurons, recompute_of
+from simulator.plans.layer_choices import (
+    context_of,
+    expert_of,
+    layers_by_neurons,
+    method_of,
+    recompute_of,
+)
 from simulator.workload import Axis
 
 FORMATS = {
@@ -100,7 +107,8 @@ def build_local(task: Assignment, groups: Groups) -> Local:
     for part in parts.values():
         divided |= _split(part, plan, groups)
         if mesh.expert > 1:
-            experts += spread(layers_of(part), groups.group("expert"))
+            spread_out = [x for x in layers_of(part) if expert_of(mesh, x.layer) > 1]
+            experts += spread(spread_out, groups.group("expert"))
     for part in parts.values():
         for name, each in part.named_parameters():
             if any(each is own for own in experts):
@@ -158,12 +166,13 @@ def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, tuple[Axis, int]
         for parameter, placement in tensor.parts(layers, is_sequence=mesh.sequence):
             divided[names[id(parameter)]] = ("tensor", placement.dim)
     if mesh.context > 1:
-        divide_tokens(
-            layers,
-            groups.group("context"),
-            token_places(plan),
-            is_ring=mesh.context_method == "ring",
-        )
+        group, order = groups.group("context"), token_places(plan)
+        for layer in layers:
+            if context_of(mesh, layer.layer) == 1:
+                keep_whole(layer, group, order)
+                continue
+            is_ring = method_of(mesh, layer.layer) == "ring"
+            divide_tokens([layer], group, order, is_ring=is_ring)
     for layer in layers:
         recompute = recompute_of(mesh, layer.layer)
         layer.recomputes_core = recompute == "selective"

@@ -55,6 +55,12 @@ def _token_faults(mesh: ParallelismSection) -> Iterator[Fault]:
     if mesh.expert > 1 and mesh.tensor > 1:
         problem = f"experts beside tensor parallelism: that {_BEYOND}"
         yield Fault("parallelism.expert", problem, "write tensor = 1")
+    if mesh.sequence and mesh.context > 1:
+        for index, rule in enumerate(mesh.layers):
+            if rule.context:
+                problem = f"whole samples beside sequence parallelism: that {_BEYOND}"
+                key = f"parallelism.layers[{index}].context"
+                yield Fault(key, problem, "write sequence = false, or leave it out")
     if mesh.expert_imbalance > 1:
         problem = "routes that are run are balanced"
         yield Fault("parallelism.expert_imbalance", problem, "write 1")

@@ -28,6 +28,7 @@ from simulator.lowering.context import attention_backward, attention_forward
 from simulator.lowering.dtensor import dtensor_backward
 from simulator.lowering.experts import exchange_backward, exchange_forward, loaded
 from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
+from simulator.lowering.layer_shares import tokens_gathered, tokens_returned
 from simulator.lowering.stages import local_parameters
 from simulator.lowering.tensor_split import (
     is_split,
@@ -73,10 +74,13 @@ def layer_passes(
     if layer.role != "block":
         share = replace(share, operand=None)
     operators = tuple(loaded(layer, share))
-    forward = tuple(
-        item
-        for operator, own in operators
-        for item in _forward(operator, layer, own, ways)
+    forward = (
+        *tokens_gathered(layer, share),
+        *(
+            item
+            for operator, own in operators
+            for item in _forward(operator, layer, own, ways)
+        ),
     )
     before = _repeated(layer, share, recompute, forward)
     backward: list[Item] = [*before]
@@ -89,6 +93,9 @@ def layer_passes(
         backward += _in_a_row(operator, parts, ways)
         inputs += parts[0]
         weights += parts[1]
+    returned = tokens_returned(layer, share)
+    backward += returned
+    inputs += returned
     return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
 
 

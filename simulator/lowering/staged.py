@@ -8,6 +8,7 @@ from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
 from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
+from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.passes import Passes, Recompute, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
@@ -21,7 +22,7 @@ from simulator.lowering.stages import (
 from simulator.lowering.tensor_split import gather_received
 from simulator.lowering.ways import Ways
 from simulator.plan import Plan
-from simulator.plans.layer_choices import recompute_of
+from simulator.plans.layer_choices import expert_of, method_of, recompute_of
 from simulator.workload import Body, HostTask, Item, Repeat
 from topologies.units import Bytes, Count
 
@@ -77,11 +78,14 @@ def lower_stages(
     for stage in cut(replicated, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
         parameters = sum(
-            layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
+            layer_parameters(
+                layer, mesh.tensor, expert_of(mesh, layer), is_tied_copy=has_copy
+            )
             for layer in stage.layers
         )
         of_experts = sum(
-            expert_parameters(layer, mesh.tensor, mesh.expert) for layer in stage.layers
+            expert_parameters(layer, mesh.tensor, expert_of(mesh, layer))
+            for layer in stage.layers
         )
         is_last = stage.index == mesh.num_stages - 1
         received = _received(plan, model, has_sender=stage.index > 0)
@@ -144,11 +148,11 @@ def plan_passes(
 ) -> Passes:
     """Return a layer's items under the plan's recomputation, or another's."""
     mesh = plan.parallelism
-    context = ContextWay(mesh.context_method, mesh.context_balanced)
+    context = ContextWay(method_of(mesh, layer), mesh.context_balanced)
     is_torch = plan.training.framework == "torch"
     ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch)
     own = recompute or recompute_of(mesh, layer)
-    return layer_passes(layer, share, own, ways)
+    return layer_passes(layer, layer_share(mesh, layer, share), own, ways)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from models.model import Layer
+from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.recomputed import is_first_kept
 from simulator.lowering.schedules.actions import Row
 from simulator.lowering.sharding.rule import Sharding, sharding_of
@@ -19,7 +20,7 @@ from simulator.lowering.staged import LoweredStage, make_share
 from simulator.memory.needs import Needs, layer_needs
 from simulator.memory.walk import Need, Stretch
 from simulator.plan import Plan
-from simulator.plans.layer_choices import recompute_of
+from simulator.plans.layer_choices import method_of, recompute_of
 from topologies.units import Bytes
 
 
@@ -37,10 +38,10 @@ def plan_needs(
     return {
         layer: layer_needs(
             layer,
-            share,
+            layer_share(mesh, layer, share),
             recompute or recompute_of(mesh, layer),
             loss_copies=plan.training.loss_copies,
-            method=mesh.context_method,
+            method=method_of(mesh, layer),
         )
         for layer in {layer for low in stages for layer in low.stage.layers}
     }

@@ -98,6 +98,10 @@ ARITHMETIC = {
     "torus-against-nodes",
     "wheel-too-small",
     "whole-layers",
+    "chosen-blocks",
+    "chosen-blocks-of-no-name",
+    "layer-states",
+    "layer-tokens",
 }
 
 

@@ -23,6 +23,7 @@ from simulator.lowering.stages import (
 )
 from simulator.lowering.tensors import padding
 from simulator.plan import Plan
+from simulator.plans.layer_choices import expert_of
 from topologies.units import Count
 
 _KEPT: Count = 100_000
@@ -156,7 +157,7 @@ def _with_root(
 
 def _unit(plan: Plan, layer: Layer) -> Unit:
     """Return a layer as a unit by itself."""
-    tensor, expert = plan.parallelism.tensor, plan.parallelism.expert
+    tensor, expert = plan.parallelism.tensor, expert_of(plan.parallelism, layer)
     has_copy = copies_tied_table(plan)
     return Unit(
         layer.name,
@@ -179,10 +180,11 @@ def _padding(plan: Plan, layer: Layer) -> Count:
     is_fsdp = mesh.zero == 3 and plan.training.framework == "torch"
     if not is_fsdp or mesh.replicas == 1:
         return 0.0
+    is_whole = expert_of(mesh, layer) == 1
     return sum(
         padding(operator, mesh.tensor, mesh.shard)
         for operator in layer.operators
-        if mesh.expert == 1 or not isinstance(operator, ExpertLinear)
+        if is_whole or not isinstance(operator, ExpertLinear)
     )
 
 
