@@ -18,6 +18,7 @@ from simulator.lowering.stages import (
     expert_parameters,
     layer_parameters,
 )
+from simulator.lowering.stopping import stops
 from simulator.lowering.tensor_split import gather_received
 from simulator.lowering.ways import Ways
 from simulator.plan import Plan
@@ -146,7 +147,9 @@ def plan_passes(
     mesh = plan.parallelism
     context = ContextWay(mesh.context_method, mesh.context_balanced)
     is_torch = plan.training.framework == "torch"
-    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch)
+    ways = Ways(
+        mesh.overlap_tensor, context, mesh.async_tensor, is_torch, stops(plan)
+    )
     own = recompute or recompute_of(mesh, layer)
     return layer_passes(layer, share, own, ways)
 
