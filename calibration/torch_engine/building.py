@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, Shard
-from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from calibration.modules import LayerModule, Network, Part, build, loss
 from calibration.modules.products import Matrix
@@ -25,6 +24,7 @@ from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
 from simulator.lowering.states import kept_precision
+from simulator.lowering.stopping import read_again, stops
 from simulator.plan import Plan
 from simulator.plans.layer_choices import (
     context_of,
@@ -174,11 +174,24 @@ def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, tuple[Axis, int]
             is_ring = method_of(mesh, layer.layer) == "ring"
             divide_tokens([layer], group, order, is_ring=is_ring)
     for layer in layers:
-        recompute = recompute_of(mesh, layer.layer)
-        layer.recomputes_core = recompute == "selective"
-        if recompute == "full" and layer.layer.role == "block":
-            layer.forward = partial(_again, layer.forward)  # type: ignore[method-assign]
+        drop(layer, plan)
     return divided
+
+
+def drop(layer: LayerModule, plan: Plan) -> None:
+    """Have the backward of a layer compute again what the plan says.
+
+    Networks run with a dropout of zero, which keeps no mask; where one would have to be
+    computed again, all of the layer is.
+    """
+    recompute = recompute_of(plan.parallelism, layer.layer)
+    is_full = recompute == "full"
+    operators = layer.layer.operators
+    dropped = [each for each in operators if is_full or each.is_core_attention]
+    layer.recomputes_core = recompute == "selective"
+    layer.stops = stops(plan) and len(read_again(dropped)) < len(dropped)
+    if is_full and layer.layer.role == "block":
+        layer.forward = partial(layer.again, layer.forward)  # type: ignore[method-assign]
 
 
 def token_places(plan: Plan) -> list[torch.Tensor]:
@@ -187,15 +200,6 @@ def token_places(plan: Plan) -> list[torch.Tensor]:
     is_balanced = mesh.context_balanced and model.attention == "causal"
     tokens = model.tokens_per_sample
     return places(tokens, mesh.context, is_balanced=is_balanced)
-
-
-def _again(forward: Any, *inputs: Any) -> Any:
-    """Run a layer that keeps nothing but its inputs.
-
-    All of it runs again, as is simulated, even what no gradient needs.
-    """
-    with set_checkpoint_early_stop(enable=False):
-        return checkpoint(forward, *inputs, use_reentrant=False)
 
 
 def _copied(network: Network, plan: Plan, mine: list[int]) -> nn.Parameter | None:

@@ -7,7 +7,9 @@ a grid, in `borders`; what torch's DTensor sends otherwise, in `dtensor`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 from models.flash_attention import FlashAttention
@@ -30,6 +32,7 @@ from simulator.lowering.experts import exchange_backward, exchange_forward, load
 from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
 from simulator.lowering.layer_shares import tokens_gathered, tokens_returned
 from simulator.lowering.stages import local_parameters
+from simulator.lowering.stopping import read_again
 from simulator.lowering.tensor_split import (
     is_split,
     split_backward_input,
@@ -74,15 +77,13 @@ def layer_passes(
     if layer.role != "block":
         share = replace(share, operand=None)
     operators = tuple(loaded(layer, share))
-    forward = (
-        *tokens_gathered(layer, share),
-        *(
-            item
-            for operator, own in operators
-            for item in _forward(operator, layer, own, ways)
-        ),
-    )
-    before = _repeated(layer, share, recompute, forward)
+    each = [_forward(operator, layer, own, ways) for operator, own in operators]
+    gathered = tokens_gathered(layer, share)
+    forward = (*gathered, *chain.from_iterable(each))
+    if recompute == "full" and ways.stops:
+        each = each[: len(read_again(layer.operators))]
+    whole = (*gathered, *chain.from_iterable(each))
+    before = _repeated(layer, share, recompute, whole, ways)
     backward: list[Item] = [*before]
     inputs: list[Item] = [*before]
     weights: list[Item] = []
@@ -100,13 +101,13 @@ def layer_passes(
 
 
 def _repeated(
-    layer: Layer, share: Share, recompute: Recompute, forward: tuple[Item, ...]
+    layer: Layer, share: Share, recompute: Recompute, whole: tuple[Item, ...], ways: Ways
 ) -> tuple[Item, ...]:
-    """Return what recomputation does before a layer's backward."""
+    """Return what recomputation does before a layer's backward; `whole` where full."""
     if layer.role != "block" or recompute == "none":
         return ()
     if recompute == "full":
-        return (Repeat(forward, 1, "forward"),)
+        return (Repeat(whole, 1, "forward"),)
     if recompute in BY_OPERATORS:
         items = tuple(
             item
@@ -114,7 +115,9 @@ def _repeated(
             for item in _again(operator, own)
         )
         return (Repeat(items, 1, "forward"),)
-    core = (op for op in layer.operators if op.is_core_attention)
+    core: Sequence[Operator] = [op for op in layer.operators if op.is_core_attention]
+    if ways.stops:
+        core = read_again(core)
     repeated = tuple(work for op in core for work in op.forward(share))
     return (Repeat(repeated, 1, "forward"),)
 

@@ -19,6 +19,7 @@ from simulator.lowering.stages import (
     expert_parameters,
     layer_parameters,
 )
+from simulator.lowering.stopping import stops
 from simulator.lowering.tensor_split import gather_received
 from simulator.lowering.ways import Ways
 from simulator.plan import Plan
@@ -150,7 +151,9 @@ def plan_passes(
     mesh = plan.parallelism
     context = ContextWay(method_of(mesh, layer), mesh.context_balanced)
     is_torch = plan.training.framework == "torch"
-    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch)
+    ways = Ways(
+        mesh.overlap_tensor, context, mesh.async_tensor, is_torch, stops(plan)
+    )
     own = recompute or recompute_of(mesh, layer)
     return layer_passes(layer, layer_share(mesh, layer, share), own, ways)
 

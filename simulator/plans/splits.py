@@ -110,6 +110,7 @@ def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[
             problem = f"is of full recomputation, and recompute is {mesh.recompute}"
             key, remedy = f"parallelism.{name}", 'write recompute = "full"'
             yield Fault(key, problem, remedy, involves=("parallelism.recompute",))
+    yield from _stopping_faults(mesh)
     if "operators" in parallelism.recompute and model.attention == "none":
         problem = f"keeps products of transformers, which {model.name} is not"
         yield Fault("parallelism.recompute", problem, "allowed: none, full")
@@ -119,6 +120,18 @@ def recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[
         )
         others = "none, full" if model.attention == "none" else WITHOUT_SCORES
         yield Fault("parallelism.recompute", problem, f"allowed: {others}")
+
+
+def _stopping_faults(mesh: ParallelismSection) -> Iterator[Fault]:
+    """Yield where recomputation cannot stop before a block's end."""
+    key = "parallelism.recompute_stops"
+    if mesh.recompute_stops and mesh.recompute_early:
+        problem = "stages that are computed again early are computed to their end"
+        involves = ("parallelism.recompute_early",)
+        yield Fault(key, problem, "leave it out", involves=involves)
+    if mesh.recompute_stops and mesh.gather == "weight":
+        problem = "DeepSpeed, which gathers weight by weight, computes whole blocks again"
+        yield Fault(key, problem, "leave it out", involves=("parallelism.gather",))
 
 
 def tensor_faults(
