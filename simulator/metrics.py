@@ -2,7 +2,8 @@
 
 Each rank's step is cut without gaps or overlaps into
 
-* compute: kernels, as long as they take by themselves;
+* compute: kernels, as long as they take by themselves, or in turn with others on
+  cores that devices share;
 * exposed communication: messages on the compute stream, how much longer kernels take
   for messages beside them, and idle time while a message of the same rank is under
   way;
