@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, get_args
 from simulator.errors import Fault
 from simulator.plans.fields import ELSEWHERE, PLANNED, shown
 from simulator.plans.places import key_path
-from simulator.plans.records import ARRAYS, SECTIONS, Section, keys_in, table_of
+from simulator.plans.records import (
+    ARRAYS,
+    SECTIONS,
+    Section,
+    keys_in,
+    plan_keys,
+    table_of,
+)
+from simulator.plans.synonyms import advice_on, key_of, value_of
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -50,6 +58,7 @@ _ARRAYS = {
     "cluster.network.failed": '[["host 3", "host 4"]]',
 }
 _MOST_LISTED = 12
+_LONG_ENOUGH = 4  # letters: shorter names are near to too many
 # Consequences of another error on the same value.
 _ECHOES = {"default_factory_not_called"}
 
@@ -66,12 +75,18 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return folded[near[0]] if near else None
 
 
-def choices(word: str, known: Sequence[str], more: str = "") -> str:
+def choices(
+    word: str, known: Sequence[str], more: str = "", near: str | None = None
+) -> str:
     """Return the remedy for the unknown name `word`: the nearest, and the allowed.
 
-    A long list is cut, and `more` says where the rest is.
+    Args:
+        word: that is not known.
+        known: names that are; a long list is cut.
+        more: where the rest of a long list is.
+        near: that was meant, if it is known.
     """
-    near = nearest(word, known)
+    near = near or nearest(word, known)
     guess = f"did you mean '{near}'? " if near else ""
     listed = ", ".join(known[:_MOST_LISTED])
     if len(known) > _MOST_LISTED:
@@ -103,13 +118,37 @@ def unknown_key(table: str, name: str) -> Fault:
     """Return the fault of a key that `table` does not have."""
     known = keys_in(table)
     problem = f"unknown key {shown(name)}"
-    owners = [other for other in SECTIONS if name in keys_in(other)]
-    if not nearest(name, known) and owners:
-        owner = f"[{owners[0]}]"
-        remedy = f"it belongs in {f'[{owner}]' if owners[0] in ARRAYS else owner}"
-    else:
-        remedy = choices(name, known)
-    return Fault(joined(*key_path(table), name), problem, remedy)
+    key = joined(*key_path(table), name)
+    if remedy := advice_on(name):
+        return Fault(key, problem, remedy)
+    meant = meant_key(table, name)
+    owner, _, own = (meant or "").rpartition(".")
+    if meant is None or owner == table_of(table):
+        return Fault(key, problem, choices(name, known, near=own))
+    if meant in SECTIONS:
+        return Fault(key, problem, f"did you mean [{meant}]?")
+    if own == name:
+        where = f"[[{owner}]]" if owner in ARRAYS else f"[{owner}]"
+        return Fault(key, problem, f"it belongs in {where}")
+    return Fault(key, problem, f"did you mean {meant}?")
+
+
+def meant_key(table: str, name: str) -> str | None:
+    """Return the dotted key that was likely meant by a name that `table` has not.
+
+    What others call so; else the nearest of the table; else of all tables.
+    """
+    if key := key_of(name):
+        return key
+    table = table_of(table)
+    if near := nearest(name, keys_in(table)):
+        return f"{table}.{near}" if table else near
+    for other in SECTIONS:
+        if name in keys_in(other):
+            return f"{other}.{name}"
+    last = {key.rpartition(".")[2]: key for key in reversed(plan_keys())}
+    near = nearest(name, last) if len(name) >= _LONG_ENOUGH else None
+    return last[near] if near else None
 
 
 def not_a_table(table: str, value: object) -> Fault:
@@ -125,11 +164,7 @@ def faults_of(table: str, error: ValidationError) -> Iterator[Fault]:
     details = error.errors(include_url=False)
     parents = {d["loc"][:-1] for d in details}
     unknown = [d for d in details if d["type"] == "extra_forbidden"]
-    renamed = {
-        joined(*table.split("."), *d["loc"][:-1], near)
-        for d in unknown
-        if (near := nearest(str(d["loc"][-1]), _siblings(table, d["loc"])))
-    }
+    renamed = {_renamed(table, d["loc"]) for d in unknown}
     for detail in details:
         key = joined(*table.split("."), *detail["loc"])
         if detail["type"] in _ECHOES:
@@ -141,8 +176,12 @@ def faults_of(table: str, error: ValidationError) -> Iterator[Fault]:
         yield _fault(table, key, detail)
 
 
-def _siblings(table: str, loc: tuple[int | str, ...]) -> list[str]:
-    return keys_in(joined(*table.split("."), *loc[:-1]))
+def _renamed(table: str, loc: tuple[int | str, ...]) -> str | None:
+    """Return the key that an unknown one was likely meant for, as it would stand."""
+    owner = joined(*table.split("."), *loc[:-1])
+    meant = meant_key(owner, str(loc[-1]))
+    table, _, name = (meant or "").rpartition(".")
+    return f"{owner}.{name}" if table == table_of(owner) else meant
 
 
 def _fault(table: str, key: str, detail: ErrorDetails) -> Fault:
@@ -188,7 +227,8 @@ def _literal(key: str, value: object) -> Fault:
         return Fault(key, problem, f"allowed: {', '.join(allowed)}")
     label = name.replace("_", " ")
     more = "`simulate list topologies`" if name == "topology" else ""
-    return Fault(key, f"unknown {label} {shown(value)}", choices(value, allowed, more))
+    remedy = choices(value, allowed, more, near=value_of(name, value))
+    return Fault(key, f"unknown {label} {shown(value)}", remedy)
 
 
 def _allowed(section: type[Section], name: str) -> list[str]:

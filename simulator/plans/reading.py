@@ -17,8 +17,8 @@ from simulator.plans.fields import shown
 from simulator.plans.files import read_text
 from simulator.plans.messages import (
     faults_of,
+    meant_key,
     missing,
-    nearest,
     not_a_table,
     unknown_key,
 )
@@ -143,13 +143,18 @@ def read_sections(
             faults += _read_section(name, value, found)
         else:
             faults.append(unknown_key("", str(name)))
-    meant = {nearest(str(name), keys_in("")) for name in content}
+    meant = {_meant_table(str(name)) for name in content}
     if not meant & set(kind.foreign):
         faults += [missing(name) for name in kind.required if name not in meant]
     if faults:
         faults += faults_between(found)
         raise PlanError(given_by(overrides, faults))
     return found
+
+
+def _meant_table(name: str) -> str:
+    """Return the table that a name at the top of a file stands for, as far as known."""
+    return name if name in keys_in("") else (meant_key("", name) or name)
 
 
 def _read_section(name: str, value: Any, found: dict[str, Any]) -> list[Fault]:
