@@ -9,13 +9,13 @@ from math import gcd
 from models.model import Layer, Model
 from simulator.errors import Fault
 from simulator.plans.building import layer_has_attention
+from simulator.plans.hints import choices
 from simulator.plans.layer_choices import (
     layers_by_neurons,
     neuron_rule,
     product_of,
     recompute_of,
 )
-from simulator.plans.messages import choices
 from simulator.plans.records import BatchSection, LayerSection, ParallelismSection
 from simulator.plans.splits import WITHOUT_SCORES
 from simulator.plans.whole_layers import whole_layer_faults

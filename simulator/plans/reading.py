@@ -15,13 +15,8 @@ from simulator.errors import Fault, PlanError
 from simulator.plans.checks import faults_between
 from simulator.plans.fields import shown
 from simulator.plans.files import read_text
-from simulator.plans.messages import (
-    faults_of,
-    meant_key,
-    missing,
-    not_a_table,
-    unknown_key,
-)
+from simulator.plans.hints import meant_key, unknown_key
+from simulator.plans.messages import faults_of, missing, not_a_table
 from simulator.plans.places import finder, key_path
 from simulator.plans.records import SECTIONS, TEXTS, keys_in
 
