@@ -14,7 +14,7 @@ from typing import Any
 from calibration.reading import FaultList
 from calibration.repricing import unit_of
 from simulator.errors import PlanError
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.reading import read_mapping
 from topologies.profile import Profile
 from topologies.profile_file import (

@@ -88,6 +88,7 @@ OTHERS = [
     "simulator.columns",
     "simulator.plans.dumping",
     "simulator.plans.splits",
+    "simulator.plans.synonyms",
     "simulator.reporting.messages",
     "topologies.units",
 ]

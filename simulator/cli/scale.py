@@ -104,7 +104,7 @@ def _load(path: str, changes: Sequence[str]) -> Plan:
 
 def _ranges(over: Sequence[str]) -> dict[str, list[Any]]:
     """Return the values of each `--over KEY=V1,V2`, by key."""
-    from simulator.plans.messages import choices
+    from simulator.plans.hints import choices
     from simulator.plans.reading import parse_value
     from simulator.plans.records import plan_keys
 

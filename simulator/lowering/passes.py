@@ -101,7 +101,11 @@ def layer_passes(
 
 
 def _repeated(
-    layer: Layer, share: Share, recompute: Recompute, whole: tuple[Item, ...], ways: Ways
+    layer: Layer,
+    share: Share,
+    recompute: Recompute,
+    whole: tuple[Item, ...],
+    ways: Ways,
 ) -> tuple[Item, ...]:
     """Return what recomputation does before a layer's backward; `whole` where full."""
     if layer.role != "block" or recompute == "none":

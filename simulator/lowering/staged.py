@@ -151,9 +151,7 @@ def plan_passes(
     mesh = plan.parallelism
     context = ContextWay(method_of(mesh, layer), mesh.context_balanced)
     is_torch = plan.training.framework == "torch"
-    ways = Ways(
-        mesh.overlap_tensor, context, mesh.async_tensor, is_torch, stops(plan)
-    )
+    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch, stops(plan))
     own = recompute or recompute_of(mesh, layer)
     return layer_passes(layer, layer_share(mesh, layer, share), own, ways)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from simulator.errors import Fault
 from simulator.plans.background import background_faults
 from simulator.plans.fields import MAX_DEVICES, shown
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.network_checks import network_faults, num_network_nodes
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.node_checks import node_faults

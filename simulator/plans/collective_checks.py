@@ -12,7 +12,7 @@ from simulator.errors import Fault
 from simulator.plans.building import build_cluster
 from simulator.plans.checks import faults_between
 from simulator.plans.fields import shown
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.node_checks import order_faults
 from simulator.plans.records import CollectiveSection

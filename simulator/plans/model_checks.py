@@ -8,7 +8,7 @@ from models import catalogue as networks
 from simulator.errors import Fault
 from simulator.plans.building import build_model
 from simulator.plans.fields import shown
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.model_records import ModelSection
 
 _SHAPE = ("layers", "hidden", "heads", "sequence_length", "vocabulary")

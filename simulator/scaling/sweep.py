@@ -11,7 +11,7 @@ from simulator.api import simulate
 from simulator.engines.graph import DeadlockError
 from simulator.errors import Fault, PlanError, RehearsalError
 from simulator.plan import Plan
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.records import plan_keys
 from simulator.progress import Progress
 from simulator.result import Engine
