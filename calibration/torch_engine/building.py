@@ -23,6 +23,7 @@ from calibration.torch_engine.splits.sharded import shard
 from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
+from simulator.lowering.served import is_served
 from simulator.lowering.states import kept_precision
 from simulator.lowering.stopping import read_again, stops
 from simulator.plan import Plan
@@ -114,7 +115,8 @@ def build_local(task: Assignment, groups: Groups) -> Local:
             if any(each is own for own in experts):
                 divided[name] = ("expert", 0)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
-    is_bucketed = mesh.replicas > 1 and plan.synchronization.overlap and not is_sharded
+    is_averaged = mesh.replicas > 1 and not is_sharded and not is_served(plan)
+    is_bucketed = is_averaged and plan.synchronization.overlap
     stages = []
     for number, part in parts.items():
         module: nn.Module = part

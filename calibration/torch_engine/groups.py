@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
 from simulator.mesh import Degrees, members
+from simulator.plans.records import ParallelismSection
 from simulator.workload import Axis
 
 ALWAYS: tuple[Axis, ...] = (
@@ -22,6 +23,17 @@ ALWAYS: tuple[Axis, ...] = (
 )
 
 
+def wanted_axes(mesh: ParallelismSection) -> tuple[Axis, ...]:
+    """Return the axes for which a plan needs groups."""
+    divided: tuple[Axis, ...] = ("shard", "replicate")
+    spread: tuple[Axis, ...] = ("expert", "expert-data")
+    return (
+        *ALWAYS,
+        *(divided if mesh.zero > 0 else ()),
+        *(spread if mesh.expert > 1 else ()),
+    )
+
+
 @dataclass(slots=True)
 class Groups:
     """Groups of this rank; all ranks make them together, and in the same order.
@@ -31,12 +43,14 @@ class Groups:
         rank: this one's number.
         device: what DeviceMesh calls it.
         axes: of the groups made so far, by their names.
+        carriers: names of groups whose sends are parts of larger messages.
     """
 
     degrees: Degrees
     rank: int
     device: str
     axes: dict[str, Axis] = field(default_factory=dict)
+    carriers: set[str] = field(default_factory=set)
     _groups: dict[Axis, dist.ProcessGroup] = field(default_factory=dict)
     _meshes: dict[Axis, DeviceMesh] = field(default_factory=dict)
 
@@ -85,6 +99,13 @@ class Groups:
                 if self.rank in ranks:
                     self._groups[axis] = made
                     self.axes[made.group_name] = axis
+
+    def make_carrier(self) -> dist.ProcessGroup:
+        """Return a group of all processes, for sends that carry out larger messages."""
+        made = dist.new_group()
+        assert made is not None, "every process is in it"
+        self.carriers.add(made.group_name)
+        return made
 
     def group(self, axis: Axis) -> dist.ProcessGroup:
         """Return this rank's group of an axis."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from simulator.errors import Fault, PlanError
 from simulator.lowering.schedules.table import DESIGNS
-from simulator.lowering.served import is_served
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons
 from simulator.plans.records import ParallelismSection
@@ -40,10 +39,6 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
         problem = "one replica has all neurons, and nothing to run by portions"
         yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')
-    if is_served(plan):
-        problem = f"parameter servers: that {_BEYOND}"
-        remedy = 'write scheme = "all-reduce"'
-        yield Fault("synchronization.scheme", problem, remedy)
     if plan.training.optimizer == "lbfgs":
         yield Fault("training.optimizer", f"L-BFGS {_BEYOND}", "choose another")
     if plan.stage_times is not None:

@@ -14,7 +14,8 @@ from calibration.torch_engine.errors import RunError, UntimedError, require_torc
 from calibration.torch_engine.joining import joined
 from calibration.torch_engine.measured import Measured, measured_of
 from calibration.torch_engine.refusals import refuse
-from calibration.torch_engine.seats import in_hosts, seats
+from calibration.torch_engine.seats import host_seats, in_hosts, seats
+from calibration.torch_engine.serving.places import num_processes, places_of
 from calibration.torch_engine.task import Device, Report, assign
 from calibration.torch_engine.world import Limits, World
 from simulator.job import Job, prepare
@@ -76,13 +77,14 @@ def run(plan: Plan, options: Options = Options()) -> Measured:
         steps=options.steps,
         warm_up=options.warm_up,
         seed=options.seed,
+        patience=options.patience,
         is_looked_at=options.is_looked_at,
     )
     # By name: only ranks load torch.
     train = partial(_train, task)
     backend = "cuda:nccl,cpu:gloo" if options.device == "cuda" else "gloo"
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        reports = joined(train, plan.world_size, backend, options.patience)
+        reports = joined(train, num_processes(plan), backend, options.patience)
     else:
         with _world(plan, options) as world:
             reports = world.run(train, backend=backend)
@@ -99,15 +101,17 @@ def _train(task: Any, member: Any) -> Report:
 @contextmanager
 def _world(plan: Plan, options: Options) -> Iterator[World]:
     """Start the ranks of a plan where they belong."""
-    if plan.world_size > _MOST_RANKS:
+    count = num_processes(plan)
+    if count > _MOST_RANKS:
         raise RunError(
-            f"{plan.world_size} ranks would each be a process of this machine, which "
+            f"{count} ranks would each be a process of this machine, which "
             f"takes at most {_MOST_RANKS}; make the cluster smaller, or start them by "
             "torchrun"
         )
     limits = Limits(waiting=options.patience, silence=5 * options.patience)
     if options.network == "host":
-        with World(seats(plan.world_size), limits=limits) as world:
+        places = (*seats(plan.world_size), *host_seats(places_of(plan).hosts))
+        with World(places, limits=limits) as world:
             yield world
         return
     timed = import_module("calibration.torch_engine.timed.running")
@@ -117,6 +121,7 @@ def _world(plan: Plan, options: Options) -> Iterator[World]:
     shape = timed.shape_at(cluster.network.bandwidth)
     with emulation.EmulatedNetwork(cables, shape) as network:
         hosts = [rank // cluster.devices_per_node for rank in range(plan.world_size)]
+        hosts += range(places_of(plan).hosts)
         hint = partial(timed.unplugged, network)
         with World(in_hosts(network, hosts), limits=limits, hint=hint) as world:
             yield world

@@ -30,6 +30,7 @@ class Assignment:
         warm_up: steps before anything is recorded [1].
         steps: that are timed [1].
         seed: of parameters and data.
+        patience: of a rank for another [s].
         keeps_parameters: whether ranks report what they have learnt.
         is_looked_at: whether a further step is taken apart.
     """
@@ -41,6 +42,7 @@ class Assignment:
     warm_up: int = 3
     steps: int = 5
     seed: int = 0
+    patience: Seconds = 60.0
     keeps_parameters: bool = False
     is_looked_at: bool = False
 
@@ -101,6 +103,7 @@ class Report:
 
     Fields:
         calls: what it took part in sending, in one step.
+        carried: bytes of sends that carried out pushes and pulls, in one step [B].
         flop: of one step, its own [FLOP].
         parameters: that it holds [1].
         memory_peak: bytes of live tensors at most, in one step [B].
@@ -117,6 +120,7 @@ class Report:
     parameters: int
     memory_peak: Bytes
     times: tuple[Seconds, ...]
+    carried: Bytes = 0
     spans: Spans = ()
     losses: tuple[float, ...] = ()
     gradient_norm: float = 0.0

@@ -13,26 +13,29 @@ from torch.distributed.tensor.parallel import loss_parallel
 
 from calibration.torch_engine.batches import own_batch
 from calibration.torch_engine.building import FORMATS, build_local, loss_of
-from calibration.torch_engine.groups import ALWAYS, Groups
+from calibration.torch_engine.groups import Groups, wanted_axes
 from calibration.torch_engine.learnt import counted, learnt
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.optimizers import make_optimizer, optimizer_kind
 from calibration.torch_engine.passes import make_passes
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
+from calibration.torch_engine.serving.host import Host
+from calibration.torch_engine.serving.worker import Worker
 from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
 from calibration.torch_engine.splits.experts import average_experts
 from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.portions import Portions
 from calibration.torch_engine.splits.replicas import average
 from calibration.torch_engine.task import Assignment, Report, Spans
+from simulator.lowering.served import is_served
 from simulator.plans.layer_choices import portion_rule
 from simulator.workload import Axis
 
 
 def train(task: Assignment, member: Member) -> Report:
     """Return what this rank saw of a few steps of a plan."""
-    trainer = Trainer(task, member)
+    trainer = _runner(task, member)
     for number in range(task.warm_up):
         member.tell(f"warm-up step {number}")
         trainer.step(number)
@@ -49,28 +52,40 @@ def train(task: Assignment, member: Member) -> Report:
     return trainer.report(recorded, tuple(times), spans)
 
 
+def _runner(task: Assignment, member: Member) -> Trainer | Host:
+    """Return what does the steps of a rank: a device's, or those of a node's host."""
+    plan = task.plan
+    groups = Groups(plan.parallelism.degrees, member.rank, task.device)
+    groups.make(wanted_axes(plan.parallelism))
+    carrier = groups.make_carrier() if is_served(plan) else None
+    if carrier is not None and member.rank >= plan.world_size:
+        return Host(task, member.rank, groups, carrier)
+    return Trainer(task, groups, carrier)
+
+
 class Trainer:
     """One rank's model, optimizer and data."""
 
-    def __init__(self, task: Assignment, member: Member) -> None:
+    def __init__(
+        self, task: Assignment, groups: Groups, carrier: dist.ProcessGroup | None
+    ) -> None:
+        """Build this rank's share of a plan.
+
+        Args:
+            task: of the run.
+            groups: of this rank.
+            carrier: for messages with parameter servers; None without.
+        """
         plan = task.plan
-        self.task, self.plan, self.member = task, plan, member
-        self.groups = Groups(plan.parallelism.degrees, member.rank, task.device)
-        divided: tuple[Axis, ...] = ("shard", "replicate")
-        has_shards = plan.parallelism.zero > 0
-        spread: tuple[Axis, ...] = ("expert", "expert-data")
-        has_experts = plan.parallelism.expert > 1
-        self.groups.make(
-            (
-                *ALWAYS,
-                *(divided if has_shards else ()),
-                *(spread if has_experts else ()),
-            )
-        )
+        self.task, self.plan, self.groups = task, plan, groups
         self.local = build_local(task, self.groups)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
-        self.optimizer = self._make_optimizer()
+        self.served: Worker | None = None
+        if carrier is not None:
+            (stage,) = self.local.stages
+            self.served = Worker(task, groups.rank, stage.part, carrier)
+        self.optimizer = self.served or self._make_optimizer()
         self.portions = self._make_portions()
         self.losses: list[float] = []
         self.norm = 0.0
@@ -97,22 +112,29 @@ class Trainer:
 
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""
-        recorder = Recorder(self.groups.axes)
+        recorder = Recorder(self.groups.axes, self.groups.carriers)
         kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
         recorder.hold([list(self.parameters.values()), list(kept.values())])
         if self.portions is not None and self.portions.optimizer is not None:
             recorder.hold(list(self.portions.optimizer.state.values()))
+        if self.served is not None:
+            self.served.recorder = recorder
         with recorder:
             self.step(number)
+        if self.served is not None:
+            self.served.recorder = None
         return recorder
 
     def report(
         self, recorder: Recorder, times: tuple[float, ...], spans: Spans
     ) -> Report:
         """Return what is known at the end."""
+        if self.served is not None:
+            self.served.settle()
         held = sum(local_of(each).numel() for each in self.parameters.values())
         return Report(
             calls=recorder.calls,
+            carried=recorder.carried,
             flop=recorder.flop,
             parameters=held,
             memory_peak=recorder.peak,
@@ -168,7 +190,9 @@ class Trainer:
         return mesh.zero == 3 and mesh.replicas > 1
 
     def _finish(self) -> None:
-        """Sum what other ranks have a part of."""
+        """Sum what other ranks have a part of; servers do so by themselves."""
+        if self.served is not None:
+            return
         plan, mesh = self.plan, self.plan.parallelism
         is_late = not plan.synchronization.overlap and not self._is_sharded
         if mesh.replicas > 1 and is_late:
