@@ -81,6 +81,10 @@ class Recorder(TorchDispatchMode):
             if isinstance(tensor, torch.Tensor):
                 self._keep(tensor)
 
+    def count(self, pattern: str, axis: Axis, members: int, size: int) -> None:
+        """Count a message, such as one of many sends on a thread of its own."""
+        self._calls[pattern, axis, members].append(size)
+
     @property
     def calls(self) -> tuple[Calls, ...]:
         """What this rank took part in sending."""
@@ -126,7 +130,7 @@ class Recorder(TorchDispatchMode):
         if pattern == "send" and axis == "context":
             pattern = "neighbour-exchange"  # all ranks send at once: one message of all
         members = 1 if pattern == "send" else group.size()
-        self._calls[pattern, axis, members].append(size)
+        self.count(pattern, axis, members, size)
 
     def _keep(self, tensor: torch.Tensor) -> None:
         """Count a tensor's storage until it is gone."""

@@ -77,6 +77,7 @@ def run(plan: Plan, options: Options = Options()) -> Measured:
         warm_up=options.warm_up,
         seed=options.seed,
         is_looked_at=options.is_looked_at,
+        patience=options.patience,
     )
     # By name: only ranks load torch.
     train = partial(_train, task)
