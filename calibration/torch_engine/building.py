@@ -15,10 +15,11 @@ from calibration.modules import LayerModule, Network, Part, build, loss
 from calibration.modules.products import Matrix
 from calibration.torch_engine.groups import Groups
 from calibration.torch_engine.splits import tensor
+from calibration.torch_engine.splits.carried import Carriage
 from calibration.torch_engine.splits.context import divide_tokens, places
 from calibration.torch_engine.splits.experts import spread
 from calibration.torch_engine.splits.neurons import divide_neurons
-from calibration.torch_engine.splits.replicas import replicate
+from calibration.torch_engine.splits.replicas import Copies, replicate
 from calibration.torch_engine.splits.sharded import shard
 from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
@@ -94,8 +95,16 @@ class Local:
         }
 
 
-def build_local(task: Assignment, groups: Groups) -> Local:
-    """Return this rank's stages, replicated over its data ranks if they overlap."""
+def build_local(
+    task: Assignment, groups: Groups, carriage: Carriage | None = None
+) -> Local:
+    """Return this rank's stages, replicated over its data ranks if they overlap.
+
+    Args:
+        task: what is trained, and how it is split.
+        groups: of this rank.
+        carriage: what sums gradients of replicas; torch if left out.
+    """
     plan = task.plan
     mesh = plan.parallelism
     model = plan.build_model()
@@ -132,7 +141,8 @@ def build_local(task: Assignment, groups: Groups) -> Local:
             )
         elif is_bucketed and has_parameters:
             bucket = plan.synchronization.bucket
-            module = replicate(part, groups.group("data"), bucket, wide, experts)
+            copies = Copies(groups.group("data"), carriage)
+            module = replicate(part, copies, bucket, wide, experts)
         stages.append(Stage(number, part, module))
     table = _copied(network, plan, mine)
     neurons = _by_neurons(network, plan, groups)

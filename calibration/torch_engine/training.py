@@ -22,15 +22,17 @@ from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.serving.host import Host
 from calibration.torch_engine.serving.worker import Worker
+from calibration.torch_engine.splits.carried import Carriage
 from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
 from calibration.torch_engine.splits.experts import average_experts
 from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.portions import Portions
-from calibration.torch_engine.splits.replicas import average
+from calibration.torch_engine.splits.replicas import Copies, average
 from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.lowering.served import is_served
 from simulator.plans.layer_choices import portion_rule
 from simulator.workload import Axis
+from topologies.units import Seconds
 
 
 def train(task: Assignment, member: Member) -> Report:
@@ -47,8 +49,9 @@ def train(task: Assignment, member: Member) -> Report:
         times.append(trainer.timed(number))
     member.tell("the step looked at")
     last = task.warm_up + 1 + task.steps
-    spans = looked_at(partial(trainer.step, last)) if task.is_looked_at else ()
+    spans = trainer.looked_at(last) if task.is_looked_at else ()
     member.tell("the end")
+    trainer.close()
     return trainer.report(recorded, tuple(times), spans)
 
 
@@ -78,7 +81,10 @@ class Trainer:
         """
         plan = task.plan
         self.task, self.plan, self.groups = task, plan, groups
-        self.local = build_local(task, self.groups)
+        self.carriage = None
+        if task.ways:
+            self.carriage = Carriage(task.ways, groups.rank, task.patience)
+        self.local = build_local(task, groups, self.carriage)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
         self.served: Worker | None = None
@@ -117,13 +123,30 @@ class Trainer:
         recorder.hold([list(self.parameters.values()), list(kept.values())])
         if self.portions is not None and self.portions.optimizer is not None:
             recorder.hold(list(self.portions.optimizer.state.values()))
-        if self.served is not None:
-            self.served.recorder = recorder
+        told = [each for each in (self.served, self.carriage) if each is not None]
+        for each in told:
+            each.recorder = recorder
         with recorder:
             self.step(number)
-        if self.served is not None:
-            self.served.recorder = None
+        for each in told:
+            each.recorder = None
         return recorder
+
+    def looked_at(self, number: int) -> Spans:
+        """Do one step and return what this rank did when."""
+        begun: list[Seconds] = []
+        spans = looked_at(partial(self._begun, begun, number))
+        sums = self.carriage.spans(begun[0]) if self.carriage is not None else ()
+        return (*spans, *sums)
+
+    def _begun(self, moments: list[Seconds], number: int) -> None:
+        moments.append(time.perf_counter())
+        self.step(number)
+
+    def close(self) -> None:
+        """End what outlives a step."""
+        if self.carriage is not None:
+            self.carriage.close()
 
     def report(
         self, recorder: Recorder, times: tuple[float, ...], spans: Spans
@@ -199,7 +222,8 @@ class Trainer:
             wide = FORMATS[plan.training.gradient_precision]
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
             dense = (each for each in self.parameters.values() if id(each) not in own)
-            average(dense, self.groups.group("data"), wide)
+            copies = Copies(self.groups.group("data"), self.carriage)
+            average(dense, copies, wide)
         if self.local.experts:
             has_copies = mesh.replicas > mesh.expert
             group = self.groups.group("expert-data") if has_copies else None
