@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from simulator.errors import Fault
 from simulator.plans.fields import shown
@@ -40,8 +41,8 @@ def choices(
     """
     near = near or nearest(word, known)
     guess = f"did you mean '{near}'? " if near else ""
-    listed = ", ".join(known[:_MOST_LISTED])
-    if len(known) > _MOST_LISTED:
+    listed = ", ".join(known[:MOST_LISTED])
+    if len(known) > MOST_LISTED:
         listed = more or f"{listed}, ..."
     return f"{guess}allowed: {listed}"
 
@@ -91,9 +92,16 @@ def meant_key(table: str, name: str) -> str | None:
     for other in SECTIONS:
         if name in keys_in(other):
             return f"{other}.{name}"
-    last = {key.rpartition(".")[2]: key for key in reversed(plan_keys())}
-    near = nearest(name, last) if len(name) >= _LONG_ENOUGH else None
-    return last[near] if near else None
+    if len(name) < _LONG_ENOUGH or not name.isidentifier():
+        return None
+    near = nearest(name, _last_parts())
+    return _last_parts()[near] if near else None
+
+
+@cache
+def _last_parts() -> dict[str, str]:
+    """Return the dotted keys of a plan by their last part, of several the first."""
+    return {key.rpartition(".")[2]: key for key in reversed(plan_keys())}
 
 
 def renamed(table: str, loc: tuple[int | str, ...]) -> str | None:
