@@ -21,7 +21,7 @@ from calibration.torch_engine.serving.places import (  # noqa: E402
     places_of,
 )
 from calibration.torch_engine.task import assign, ledger_of  # noqa: E402
-from calibration.torch_engine.world import Limits, World  # noqa: E402
+from calibration.torch_engine.world import World  # noqa: E402
 from simulator import simulate  # noqa: E402
 from simulator.job import prepare  # noqa: E402
 from simulator.pricing.servers import busy_servers, variables  # noqa: E402
@@ -185,10 +185,10 @@ def _killed_host(member, task):
 
 def test_a_dead_host_is_named():
     plan = served(MLP, **NODES)
-    task = assign(prepare(plan), patience=10.0)
+    task = assign(prepare(plan))
     places = (*seats(plan.world_size), *host_seats(places_of(plan).hosts))
     with (
-        World(places, limits=Limits(waiting=10, silence=20)) as world,
+        World(places) as world,
         pytest.raises(RankError, match=r"rank 3 \(host of node 1\): was killed by"),
     ):
         world.run(partial(_killed_host, task=task))
