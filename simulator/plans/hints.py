@@ -79,6 +79,15 @@ def unknown_key(table: str, name: str) -> Fault:
     return Fault(key, problem, f"did you mean {meant}?")
 
 
+def unknown_path(key: str) -> Fault:
+    """Return the fault of a dotted key that no plan has."""
+    table, _, name = key.rpartition(".")
+    if table in {"", *SECTIONS} and meant_key(table, name):
+        return unknown_key(table, name)
+    remedy = choices(key, plan_keys(), "`simulate schema`")
+    return Fault(key, f"unknown key {shown(key)}", remedy)
+
+
 def meant_key(table: str, name: str) -> str | None:
     """Return the dotted key that was likely meant by a name that `table` has not.
 
