@@ -81,6 +81,9 @@ def unknown_key(table: str, name: str) -> Fault:
 
 def unknown_path(key: str) -> Fault:
     """Return the fault of a dotted key that no plan has."""
+    if key in SECTIONS:
+        listed = ", ".join(f"{key}.{name}" for name in keys_in(key)[:2])
+        return Fault(key, "is a table", f"write one of its keys: {listed}, ...")
     table, _, name = key.rpartition(".")
     if table in {"", *SECTIONS} and meant_key(table, name):
         return unknown_key(table, name)
@@ -91,16 +94,18 @@ def unknown_path(key: str) -> Fault:
 def meant_key(table: str, name: str) -> str | None:
     """Return the dotted key that was likely meant by a name that `table` has not.
 
-    What others call so; else the nearest of the table; else of all tables.
+    What others call so; else the same of another table; else the nearest, of this
+    table if there is one.
     """
     if key := key_of(name):
         return key
+    if len(name) > 1:
+        for other in SECTIONS:
+            if name in keys_in(other):
+                return f"{other}.{name}"
     table = table_of(table)
     if near := nearest(name, keys_in(table)):
         return f"{table}.{near}" if table else near
-    for other in SECTIONS:
-        if name in keys_in(other):
-            return f"{other}.{name}"
     if len(name) < _LONG_ENOUGH or not name.isidentifier():
         return None
     near = nearest(name, _last_parts())

@@ -403,3 +403,19 @@ def test_choices_that_cost_the_same_are_compared(resnet):
     scaling = scale(resnet, {"training.precision": ["fp16", "fp32"]})
     assert scaling.rows[1]["speedup"] < 1
     assert scaling.answer.startswith("Fastest")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("tp", "did you mean parallelism.tensor?"),
+        ("nodes", "it belongs in [cluster]"),
+        ("cluster.network", "write one of its keys: cluster.network.topology"),
+        ("parallelism.pp", "did you mean 'pipeline'?"),
+        ("colour", "allowed: `simulate schema`"),
+    ],
+)
+def test_a_key_that_no_plan_has_gets_a_hint(resnet, key, said):
+    with pytest.raises(PlanError) as caught:
+        scale(resnet, {key: [1, 2]})
+    assert said in str(caught.value)
