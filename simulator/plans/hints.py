@@ -85,9 +85,12 @@ def unknown_path(key: str) -> Fault:
         listed = ", ".join(f"{key}.{name}" for name in keys_in(key)[:2])
         return Fault(key, "is a table", f"write one of its keys: {listed}, ...")
     table, _, name = key.rpartition(".")
-    if table in {"", *SECTIONS} and meant_key(table, name):
-        return unknown_key(table, name)
+    known = table if table in SECTIONS else ""
     remedy = choices(key, plan_keys(), "`simulate schema`")
+    if said := advice_on(name):
+        remedy = said
+    elif meant := meant_key(known, name):
+        remedy = f"did you mean {meant}?"
     return Fault(key, f"unknown key {shown(key)}", remedy)
 
 

@@ -409,10 +409,11 @@ def test_choices_that_cost_the_same_are_compared(resnet):
     ("key", "said"),
     [
         ("tp", "did you mean parallelism.tensor?"),
-        ("nodes", "it belongs in [cluster]"),
+        ("nodes", "did you mean cluster.nodes?"),
         ("cluster.network", "write one of its keys: cluster.network.topology"),
-        ("parallelism.pp", "did you mean 'pipeline'?"),
-        ("colour", "allowed: `simulate schema`"),
+        ("parallelism.pp", "did you mean parallelism.pipeline?"),
+        ("parallel.lr", "leave it out"),
+        ("xyz.xyz", "allowed: `simulate schema`"),
     ],
 )
 def test_a_key_that_no_plan_has_gets_a_hint(resnet, key, said):
