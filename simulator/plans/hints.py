@@ -79,19 +79,36 @@ def unknown_key(table: str, name: str) -> Fault:
     return Fault(key, problem, f"did you mean {meant}?")
 
 
+def unknown_path(key: str) -> Fault:
+    """Return the fault of a dotted key that no plan has."""
+    if key in SECTIONS:
+        listed = ", ".join(f"{key}.{name}" for name in keys_in(key)[:2])
+        return Fault(key, "is a table", f"write one of its keys: {listed}, ...")
+    table, _, name = key.rpartition(".")
+    known = table if table in SECTIONS else ""
+    remedy = choices(key, plan_keys(), "`simulate schema`")
+    if said := advice_on(name):
+        remedy = said
+    elif meant := meant_key(known, name):
+        remedy = f"did you mean {meant}?"
+    return Fault(key, f"unknown key {shown(key)}", remedy)
+
+
 def meant_key(table: str, name: str) -> str | None:
     """Return the dotted key that was likely meant by a name that `table` has not.
 
-    What others call so; else the nearest of the table; else of all tables.
+    What others call so; else the same of another table; else the nearest, of this
+    table if there is one.
     """
     if key := key_of(name):
         return key
+    if len(name) > 1:
+        for other in SECTIONS:
+            if name in keys_in(other):
+                return f"{other}.{name}"
     table = table_of(table)
     if near := nearest(name, keys_in(table)):
         return f"{table}.{near}" if table else near
-    for other in SECTIONS:
-        if name in keys_in(other):
-            return f"{other}.{name}"
     if len(name) < _LONG_ENOUGH or not name.isidentifier():
         return None
     near = nearest(name, _last_parts())
