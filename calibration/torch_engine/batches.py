@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from calibration.modules import example_batch
+from calibration.modules.batch import Batch
 from calibration.torch_engine.building import FORMATS, Local, token_places
 from calibration.torch_engine.groups import Groups
 from calibration.torch_engine.task import Assignment
+from models.model import Model
 
 
 def own_batch(
@@ -25,16 +27,41 @@ def own_batch(
     """
     plan = task.plan
     replicas = plan.parallelism.data
-    batch = example_batch(
-        local.model, plan.batch.global_, seed=task.seed + number, device=task.device
-    )
-    inputs, targets = (cut(each, replicas)[groups.data] for each in batch)
+    if task.samples is None:
+        batch = whole_batch(task, local.model, number)
+        inputs, targets = (cut(each, replicas)[groups.data] for each in batch)
+        all_targets = batch[1]
+    else:
+        places = _places(task, number)
+        own = cut(torch.tensor(places), replicas)[groups.data].tolist()
+        inputs, targets = (
+            torch.from_numpy(each(own)).to(task.device)
+            for each in (task.samples.inputs, task.samples.targets)
+        )
+        all_targets = torch.from_numpy(task.samples.targets(places)).to(task.device)
     if local.neurons is not None:
-        targets = of_all(batch[1], replicas, plan.num_microbatches)
+        targets = of_all(all_targets, replicas, plan.num_microbatches)
     if plan.parallelism.context > 1:
         own = token_places(plan)[groups.context]
         inputs, targets = inputs[:, own], targets[:, own]
     return in_format(inputs, FORMATS[plan.training.precision]), targets
+
+
+def whole_batch(task: Assignment, model: Model, number: int) -> Batch:
+    """Return the samples of all replicas in a step, and what they should give."""
+    if task.samples is None:
+        size, seed = task.plan.batch.global_, task.seed + number
+        return example_batch(model, size, seed=seed, device=task.device)
+    places = _places(task, number)
+    both = task.samples.inputs(places), task.samples.targets(places)
+    inputs, targets = (torch.from_numpy(each).to(task.device) for each in both)
+    return inputs, targets
+
+
+def _places(task: Assignment, number: int) -> list[int]:
+    """Return where the samples of a step are among those of the run."""
+    size = task.plan.batch.global_
+    return list(range(number * size, (number + 1) * size))
 
 
 def cut(values: Any, count: int) -> list[Any]:

@@ -124,7 +124,7 @@ def build_local(
             if any(each is own for own in experts):
                 divided[name] = ("expert", 0)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
-    is_averaged = mesh.replicas > 1 and not is_sharded and not is_served(plan)
+    is_averaged = mesh.replicas > 1 and mesh.zero < 2 and not is_served(plan)
     is_bucketed = is_averaged and plan.synchronization.overlap
     stages = []
     for number, part in parts.items():

@@ -66,10 +66,12 @@ def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
     if mesh.gather != "layer":
         problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
         yield Fault("parallelism.gather", problem, "leave it out")
-    if mesh.zero == 2 and mesh.replicas > 1:
-        problem = "2: torch divides gradients only with parameters"
-        remedy = "write zero = 3 and reshard = false"
-        yield Fault("parallelism.zero", problem, remedy)
+    if mesh.zero == 2 and mesh.pipeline * mesh.expert > 1:
+        problem = f"dividing gradients of stages or experts {_BEYOND}"
+        yield Fault("parallelism.zero", problem, "write zero = 1")
+    if mesh.zero >= 2 and mesh.replicas > mesh.shard == 1:
+        problem = "one rank has all states, and nothing to divide"
+        yield Fault("parallelism.shard", problem, "write zero = 0")
     if mesh.zero == 1 and mesh.overlap_gather:
         problem = "torch's owners broadcast right after the optimizer"
         yield Fault("parallelism.overlap_gather", problem, "leave it out")

@@ -23,6 +23,7 @@ from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.serving.host import Host
 from calibration.torch_engine.serving.worker import Worker
 from calibration.torch_engine.splits.carried import Carriage
+from calibration.torch_engine.splits.divided import Divided
 from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
 from calibration.torch_engine.splits.experts import average_experts
 from calibration.torch_engine.splits.owners import divide_state
@@ -91,11 +92,15 @@ class Trainer:
         if carrier is not None:
             (stage,) = self.local.stages
             self.served = Worker(task, groups.rank, stage.part, carrier)
-        self.optimizer = self.served or self._make_optimizer()
+        self._counted = counted(self.local, self.groups)
+        self.divided: Divided | None = None
+        if plan.parallelism.zero == 2 and plan.parallelism.replicas > 1:
+            (stage,) = self.local.stages
+            self.divided = Divided(plan, stage, groups, self._counted)
+        self.optimizer = self.served or self.divided or self._make_optimizer()
         self.portions = self._make_portions()
         self.losses: list[float] = []
         self.norm = 0.0
-        self._counted = counted(self.local, self.groups)
         self._run = make_passes(task, self.groups, self.local, self.loss, self.portions)
 
     def step(self, number: int) -> None:
@@ -152,8 +157,9 @@ class Trainer:
         self, recorder: Recorder, times: tuple[float, ...], spans: Spans
     ) -> Report:
         """Return what is known at the end."""
-        if self.served is not None:
-            self.served.settle()
+        for each in (self.served, self.divided):
+            if each is not None:
+                each.settle()
         held = sum(local_of(each).numel() for each in self.parameters.values())
         return Report(
             calls=recorder.calls,
@@ -207,17 +213,19 @@ class Trainer:
         return list(self.local.neurons.parameters()) if self.local.neurons else []
 
     @property
-    def _is_sharded(self) -> bool:
-        """Whether replicas divide the parameters."""
+    def _has_parts(self) -> bool:
+        """Whether replicas divide the gradients."""
         mesh = self.plan.parallelism
-        return mesh.zero == 3 and mesh.replicas > 1
+        return mesh.zero >= 2 and mesh.replicas > 1
 
     def _finish(self) -> None:
         """Sum what other ranks have a part of; servers do so by themselves."""
         if self.served is not None:
             return
+        if self.divided is not None:
+            self.divided.end()
         plan, mesh = self.plan, self.plan.parallelism
-        is_late = not plan.synchronization.overlap and not self._is_sharded
+        is_late = not plan.synchronization.overlap and not self._has_parts
         if mesh.replicas > 1 and is_late:
             wide = FORMATS[plan.training.gradient_precision]
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
@@ -231,8 +239,17 @@ class Trainer:
         if self.local.table is not None:
             sum_copies(self.local.table, self.groups.group("embedding"))
         if not plan.training.post_validation:
-            axes: list[Axis] = ["shard"] if self._is_sharded else []
+            axes: list[Axis] = ["shard"] if self._has_parts else []
             axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []
             groups = [self.groups.group(axis) for axis in axes]
-            parameters = self.parameters.values()
-            self.norm = gradient_norm(parameters, self._counted, groups)
+            self.norm = gradient_norm(self._gradients(), groups)
+
+    def _gradients(self) -> list[torch.Tensor]:
+        """Return the gradients of this rank that no other counts."""
+        if self.divided is not None:
+            return list(self.divided.gradients)
+        return [
+            each.grad
+            for each in self.parameters.values()
+            if each.grad is not None and id(each) in self._counted
+        ]

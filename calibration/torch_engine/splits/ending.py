@@ -23,22 +23,15 @@ def sum_copies(table: nn.Parameter, group: dist.ProcessGroup) -> None:
 
 @torch.no_grad()
 def gradient_norm(
-    parameters: Iterable[nn.Parameter],
-    counted: set[int],
-    groups: Sequence[dist.ProcessGroup],
+    gradients: Iterable[torch.Tensor], groups: Sequence[dist.ProcessGroup]
 ) -> float:
     """Return the norm of the gradient of the whole model.
 
     Args:
-        parameters: of this rank.
-        counted: by `id`, those that no other rank of the group counts.
+        gradients: of this rank, those that no other rank of the groups counts.
         groups: in turn, of ranks that hold parts of one copy of the model.
     """
-    norms = [
-        local_of(each.grad).float().square().sum()
-        for each in parameters
-        if each.grad is not None and id(each) in counted
-    ]
+    norms = [local_of(each).float().square().sum() for each in gradients]
     total = torch.stack(norms).sum() if norms else torch.zeros(())
     for group in groups:
         dist.all_reduce(total, group=group)

@@ -34,6 +34,7 @@ from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.sharding.units import Part, Unit, parts_of
 from simulator.lowering.sharding.visits import Visit, visits_of
 from simulator.lowering.staged import LoweredStage, stages_of
+from simulator.plan import Plan
 from simulator.workload import Body, Item, Repeat, Stream
 
 
@@ -202,14 +203,23 @@ class ShardedPasses:
 
 
 def emit_new_parameters(
-    emitter: Emitter, rule: Sharding, stages: tuple[LoweredStage, ...], rank: int
+    emitter: Emitter,
+    plan: Plan,
+    rule: Sharding,
+    stages: tuple[LoweredStage, ...],
+    rank: int,
 ) -> None:
     """Emit the gathering of what a rank's optimizer has updated, under ZeRO-1 and 2."""
+    if rule.stage == 3 or rule.gathers_in_forward:
+        return
     mine = stages_of(stages, rank)
     parameters = sum(low.parameters for low in mine)
     experts = sum(low.expert_parameters for low in mine)
-    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters, experts))
-    if rule.stage == 3 or rule.gathers_in_forward or not body.items:
+    parts = [part for own in parts_of(plan, rule, mine).values() for part in own]
+    padding = sum(part.unit.padding for part in parts)
+    unit = Unit(f"rank {rank}", parameters, experts, padding=padding)
+    body = _gather_body(emitter, rule, unit)
+    if not body.items:
         return
     draft = Draft(body.name, (rank,), "gather", body, (("optimizer", rank),))
     emitter.emit(("parameters", rank), draft)

@@ -9,7 +9,7 @@ gradients, filled in the order of the backward pass.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from models.mixture import ExpertLinear
@@ -123,13 +123,21 @@ def _buckets(plan: Plan, low: LoweredStage, size: Count) -> tuple[Part, ...]:
     parts: list[Part] = []
     last = len(low.stage.layers) - 1
     filled = empty = Unit("", 0.0)
+    is_torch = plan.training.framework == "torch"
     for place in range(last, -1, -1):
         name = f"bucket {len(parts)} of stage {low.stage.index}"
         filled = filled.joined(_unit(plan, low.stage.layers[place]), name)
         if filled.parameters >= size or place == 0:
+            if is_torch:
+                filled = _filled_up(filled, plan.parallelism.shard)
             parts.append(Part(filled, place, last))
             filled, last = empty, place - 1
     return tuple(reversed(parts))
+
+
+def _filled_up(unit: Unit, shards: int) -> Unit:
+    """Return a bucket whose ranks have equal parts of all that is in it."""
+    return replace(unit, padding=(unit.experts - unit.parameters) % shards)
 
 
 def _with_root(
