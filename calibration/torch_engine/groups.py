@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -12,7 +13,10 @@ from torch.distributed.device_mesh import DeviceMesh
 from simulator.mesh import Degrees, members
 from simulator.workload import Axis
 
-ALWAYS: tuple[Axis, ...] = (
+Place = Axis | Literal["copies"]
+"""An axis; or the pairs of ranks with the same two stages, beside the pipeline."""
+
+ALWAYS: tuple[Place, ...] = (
     "tensor",
     "context",
     "data",
@@ -37,7 +41,7 @@ class Groups:
     rank: int
     device: str
     axes: dict[str, Axis] = field(default_factory=dict)
-    _groups: dict[Axis, dist.ProcessGroup] = field(default_factory=dict)
+    _groups: dict[Place, dist.ProcessGroup] = field(default_factory=dict)
     _meshes: dict[Axis, DeviceMesh] = field(default_factory=dict)
 
     @property
@@ -66,7 +70,7 @@ class Groups:
         replica = self.rank % self.plane // int(self.degrees.tensor)
         return replica // int(self.degrees.context)
 
-    def ranks(self, axis: Axis) -> tuple[int, ...]:
+    def ranks(self, axis: Place) -> tuple[int, ...]:
         """Return the ranks of this rank's group, itself among them."""
         return next(each for each in self._all(axis) if self.rank in each)
 
@@ -74,19 +78,21 @@ class Groups:
         """Return how many ranks this rank's group has [1]."""
         return len(self.ranks(axis))
 
-    def make(self, wanted: Sequence[Axis]) -> None:
+    def make(self, wanted: Sequence[Place]) -> None:
         """Make the groups of axes, where one has more than one rank."""
         for axis in wanted:
             groups = list(self._all(axis))
-            if max(map(len, groups)) == 1:
-                continue
+            if max(map(len, groups)) == 1 and axis != "expert-data":
+                continue  # FSDP asks for a group of those with the same experts
             for ranks in groups:
                 made = dist.new_group(list(ranks))
                 if self.rank in ranks:
                     self._groups[axis] = made
-                    self.axes[made.group_name] = axis
+                    self.axes[made.group_name] = (
+                        "pipeline" if axis == "copies" else axis
+                    )
 
-    def group(self, axis: Axis) -> dist.ProcessGroup:
+    def group(self, axis: Place) -> dist.ProcessGroup:
         """Return this rank's group of an axis."""
         return self._groups[axis]
 
@@ -113,12 +119,18 @@ class Groups:
             mesh_dim_names=("replicate", "shard"),
         )
 
-    def _all(self, axis: Axis) -> Iterator[tuple[int, ...]]:
+    def _all(self, axis: Place) -> Iterator[tuple[int, ...]]:
         """Yield the groups of an axis; all ranks, those outside by themselves."""
         plane, last = self.plane, int(self.degrees.pipeline) - 1
         stages = range(last + 1)
         if axis == "pipeline":
             yield from (tuple(p * plane + i for p in stages) for i in range(plane))
+        elif axis == "copies":
+            half = range((last + 1) // 2)
+            for p in half:
+                yield from (
+                    (p * plane + i, (last - p) * plane + i) for i in range(plane)
+                )
         elif axis == "embedding":
             yield from ((i, last * plane + i) for i in range(plane * (last > 0)))
             yield from ((i,) for i in range(plane * (last > 0), max(last, 1) * plane))

@@ -25,13 +25,16 @@ from calibration.torch_engine.groups import ALWAYS, Groups
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
-from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
-from calibration.torch_engine.splits.experts import average_experts
+from calibration.torch_engine.splits.ending import (
+    gradient_norm,
+    local_of,
+    sum_copies,
+    sum_gradients,
+)
 from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
 from calibration.torch_engine.splits.portions import Portions
-from calibration.torch_engine.splits.replicas import average
 from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
@@ -76,12 +79,13 @@ class Trainer:
                 *ALWAYS,
                 *(divided if has_shards else ()),
                 *(spread if has_experts else ()),
+                *(("copies",) if self._has_copies else ()),
             )
         )
         self.local = build_local(task, self.groups)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
-        self.optimizer = self._make_optimizer()
+        self.optimizers = self._make_optimizers()
         self.portions = self._make_portions()
         self.losses: list[float] = []
         self.norm = 0.0
@@ -91,11 +95,13 @@ class Trainer:
     def step(self, number: int) -> None:
         """Do one optimizer step on the data of that number."""
         is_divided = self.plan.parallelism.tensor > 1
-        self.optimizer.zero_grad(set_to_none=True)
+        for each in self.optimizers:
+            each.zero_grad(set_to_none=True)
         with loss_parallel() if is_divided else nullcontext():
             losses = self._run(*self._batch(number))
         self._finish()
-        self.optimizer.step()
+        for each in self.optimizers:
+            each.step()
         if losses:
             self.losses.append(float(torch.stack(losses).float().mean()))
 
@@ -109,8 +115,10 @@ class Trainer:
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""
         recorder = Recorder(self.groups.axes)
-        kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
-        recorder.hold([list(self.parameters.values()), list(kept.values())])
+        recorder.hold(list(self.parameters.values()))
+        for each in self.optimizers:
+            kept = getattr(each, "optim", each).state  # its own part
+            recorder.hold(list(kept.values()))
         if self.portions is not None and self.portions.optimizer is not None:
             recorder.hold(list(self.portions.optimizer.state.values()))
         with recorder:
@@ -134,7 +142,7 @@ class Trainer:
             learnt=self._learnt() if self.task.keeps_parameters else {},
         )
 
-    def _make_optimizer(self) -> torch.optim.Optimizer:
+    def _make_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return what changes parameters at the end of a step."""
         rule = portion_rule(self.plan.parallelism, self.local.model)
         is_early = rule is not None and rule.updates == "each-portion"
@@ -144,11 +152,17 @@ class Trainer:
             each for each in self.parameters.values() if id(each) not in left_out
         ]
         mesh = self.plan.parallelism
-        if mesh.zero == 1 and mesh.shard > 1:
-            kind, settings = optimizer_kind(self.plan)
-            group = self.groups.group("shard")
-            return divide_state(parameters, group, kind, **settings)
-        return make_optimizer(self.plan, parameters)
+        if mesh.zero != 1 or mesh.shard == 1:
+            return [make_optimizer(self.plan, parameters)]
+        kind, settings = optimizer_kind(self.plan)
+        owns = {id(each) for each in self.local.experts}
+        dense = [each for each in parameters if id(each) not in owns]
+        of: list[tuple[list[nn.Parameter], Axis]] = [(dense, "shard")]
+        of += [(self.local.experts, "expert-data")] if owns else []
+        return [
+            divide_state(own, self.groups.group(axis), kind, **settings)
+            for own, axis in of
+        ]
 
     def _make_portions(self) -> Portions | None:
         """Return what runs the layers whose neurons the replicas divide, if any."""
@@ -171,6 +185,11 @@ class Trainer:
         return list(self.local.neurons.parameters()) if self.local.neurons else []
 
     @property
+    def _has_copies(self) -> bool:
+        """Whether another rank has the same stages for other micro-batches."""
+        return any(len(ranks) > 1 for ranks in self.plan.parallelism.placement)
+
+    @property
     def _is_sharded(self) -> bool:
         """Whether replicas divide the parameters."""
         mesh = self.plan.parallelism
@@ -182,7 +201,6 @@ class Trainer:
         if mesh.num_stages > 1:
             self._pipeline = pipeline(
                 modules={each.number: each.module for each in self.local.stages},
-                num_stages=mesh.num_stages,
                 rows=self.task.rows,
                 group=self.groups.group("pipeline"),
                 loss=partial(_part_of, self.loss, self.plan.num_microbatches),
@@ -234,17 +252,21 @@ class Trainer:
         """Sum what other ranks have a part of."""
         plan, mesh = self.plan, self.plan.parallelism
         is_late = not plan.synchronization.overlap and not self._is_sharded
+        wide = FORMATS[plan.training.gradient_precision]
         if mesh.replicas > 1 and is_late:
-            wide = FORMATS[plan.training.gradient_precision]
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
             dense = (each for each in self.parameters.values() if id(each) not in own)
-            average(dense, self.groups.group("data"), wide)
-        if self.local.experts:
+            sum_gradients(dense, self.groups.group("data"), wide, mesh.replicas)
+        if self.local.experts and not self._is_sharded:
             has_copies = mesh.replicas > mesh.expert
             group = self.groups.group("expert-data") if has_copies else None
-            average_experts(self.local.experts, group, mesh.replicas)
+            sum_gradients(self.local.experts, group, wide, mesh.replicas)
+        if self._has_copies:
+            sum_gradients(self.parameters.values(), self.groups.group("copies"), wide)
         if self.local.table is not None:
-            sum_copies(self.local.table, self.groups.group("embedding"))
+            sum_copies(
+                self.parameters[self.local.table], self.groups.group("embedding")
+            )
         if not plan.training.post_validation:
             axes: list[Axis] = ["shard"] if self._is_sharded else []
             axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []
@@ -256,11 +278,13 @@ class Trainer:
         """Return the parameters that no other rank counts in the norm."""
         groups, local = self.groups, self.local
         is_copy = local.table is not None and groups.pipeline > 0
+        if self._has_copies and 2 * groups.pipeline >= groups.degrees.pipeline:
+            return set()
         return {
             id(each)
             for name, each in self.parameters.items()
             if (name in local.divided or groups.tensor == 0)
-            and not (is_copy and each is local.table)
+            and not (is_copy and name == local.table)
         }
 
     def _learnt(self) -> dict[str, Any]:
@@ -270,8 +294,7 @@ class Trainer:
             whole = each.detach()
             if isinstance(whole, DTensor):
                 whole = whole.full_tensor()
-            if name in self.local.divided:
-                axis, dim = self.local.divided[name]
+            for axis, dim in reversed(self.local.divided.get(name, ())):
                 group = self.groups.group(axis)
                 parts = [torch.empty_like(whole) for _ in range(group.size())]
                 dist.all_gather(parts, whole.contiguous(), group=group)

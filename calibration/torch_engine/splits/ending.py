@@ -1,4 +1,4 @@
-"""What follows the passes: the shared table's gradient, and the norm of all."""
+"""What follows the passes: sums of gradients, of a shared table's, and their norm."""
 
 from __future__ import annotations
 
@@ -16,9 +16,33 @@ def local_of(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
+def sum_gradients(
+    parameters: Iterable[nn.Parameter],
+    group: dist.ProcessGroup | None,
+    dtype: torch.dtype,
+    divisor: int = 1,
+) -> None:
+    """Sum all gradients over a group in one message.
+
+    Args:
+        parameters: whose gradients are complete on this rank.
+        group: of the ranks; None if there is no other.
+        dtype: in which they are sent.
+        divisor: of the sums [1].
+    """
+    gradients = [local_of(each.grad) for each in parameters if each.grad is not None]
+    flat = torch.cat([each.flatten().to(dtype) for each in gradients]).div_(divisor)
+    if group is not None:
+        dist.all_reduce(flat, group=group)
+    sizes = [each.numel() for each in gradients]
+    for gradient, total in zip(gradients, flat.split(sizes), strict=True):
+        gradient.copy_(total.view_as(gradient))
+
+
+@torch.no_grad()
 def sum_copies(table: nn.Parameter, group: dist.ProcessGroup) -> None:
     """Sum the gradients of a table that first and last stage each hold a copy of."""
-    dist.all_reduce(table.grad, group=group)
+    dist.all_reduce(local_of(table.grad), group=group)
 
 
 @torch.no_grad()

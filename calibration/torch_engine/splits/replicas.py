@@ -1,8 +1,8 @@
-"""Data parallelism: gradients averaged in DDP's buckets, or at the end."""
+"""Data parallelism: gradients averaged in DDP's buckets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -65,22 +65,3 @@ def _copied_back(
     gradients: torch.Tensor, future: torch.futures.Future[Any]
 ) -> torch.Tensor:
     return gradients.copy_(future.value()[0])
-
-
-@torch.no_grad()
-def average(
-    parameters: Iterable[nn.Parameter], group: dist.ProcessGroup, dtype: torch.dtype
-) -> None:
-    """Average all gradients in one message.
-
-    Args:
-        parameters: whose gradients are complete.
-        group: of the replicas.
-        dtype: in which they are sent.
-    """
-    gradients = [each.grad for each in parameters if each.grad is not None]
-    flat = torch.cat([each.flatten().to(dtype) for each in gradients])
-    dist.all_reduce(flat.div_(group.size()), group=group)
-    sizes = [each.numel() for each in gradients]
-    for gradient, mean in zip(gradients, flat.split(sizes), strict=True):
-        gradient.copy_(mean.view_as(gradient))
