@@ -42,7 +42,6 @@ def make_passes(
         return partial(_plain, task, local, portions or loss)
     runtime = pipeline(
         modules={each.number: each.module for each in local.stages},
-        num_stages=mesh.num_stages,
         rows=task.rows,
         group=groups.group("pipeline"),
         loss=partial(_part_of, loss, task.plan.num_microbatches),

@@ -13,7 +13,7 @@ from torch.distributed.tensor.parallel import loss_parallel
 
 from calibration.torch_engine.batches import own_batch
 from calibration.torch_engine.building import FORMATS, build_local, loss_of
-from calibration.torch_engine.groups import Groups, wanted_axes
+from calibration.torch_engine.groups import Groups, has_copies, wanted_axes
 from calibration.torch_engine.learnt import counted, learnt
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.optimizers import make_optimizer, optimizer_kind
@@ -24,11 +24,15 @@ from calibration.torch_engine.serving.host import Host
 from calibration.torch_engine.serving.worker import Worker
 from calibration.torch_engine.splits.carried import Carriage
 from calibration.torch_engine.splits.divided import Divided
-from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
-from calibration.torch_engine.splits.experts import average_experts
+from calibration.torch_engine.splits.ending import (
+    gradient_norm,
+    local_of,
+    sum_copies,
+    sum_gradients,
+)
 from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.portions import Portions
-from calibration.torch_engine.splits.replicas import Copies, average
+from calibration.torch_engine.splits.replicas import Copies
 from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.lowering.served import is_served
 from simulator.plans.layer_choices import portion_rule
@@ -97,7 +101,8 @@ class Trainer:
         if plan.parallelism.zero == 2 and plan.parallelism.replicas > 1:
             (stage,) = self.local.stages
             self.divided = Divided(plan, stage, groups, self._counted)
-        self.optimizer = self.served or self.divided or self._make_optimizer()
+        own = self.served or self.divided
+        self.optimizers = self._make_optimizers() if own is None else [own]
         self.portions = self._make_portions()
         self.losses: list[float] = []
         self.norm = 0.0
@@ -106,11 +111,13 @@ class Trainer:
     def step(self, number: int) -> None:
         """Do one optimizer step on the data of that number."""
         is_divided = self.plan.parallelism.tensor > 1
-        self.optimizer.zero_grad(set_to_none=True)
+        for each in self.optimizers:
+            each.zero_grad(set_to_none=True)
         with loss_parallel() if is_divided else nullcontext():
             losses = self._run(*own_batch(self.task, self.local, self.groups, number))
         self._finish()
-        self.optimizer.step()
+        for each in self.optimizers:
+            each.step()
         if losses:
             self.losses.append(float(torch.stack(losses).float().mean()))
 
@@ -124,8 +131,10 @@ class Trainer:
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""
         recorder = Recorder(self.groups.axes, self.groups.carriers)
-        kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
-        recorder.hold([list(self.parameters.values()), list(kept.values())])
+        recorder.hold(list(self.parameters.values()))
+        for each in self.optimizers:
+            kept = getattr(each, "optim", each).state  # its own part
+            recorder.hold(list(kept.values()))
         if self.portions is not None and self.portions.optimizer is not None:
             recorder.hold(list(self.portions.optimizer.state.values()))
         told = [each for each in (self.served, self.carriage) if each is not None]
@@ -176,7 +185,7 @@ class Trainer:
             else {},
         )
 
-    def _make_optimizer(self) -> torch.optim.Optimizer:
+    def _make_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return what changes parameters at the end of a step."""
         rule = portion_rule(self.plan.parallelism, self.local.model)
         is_early = rule is not None and rule.updates == "each-portion"
@@ -186,11 +195,17 @@ class Trainer:
             each for each in self.parameters.values() if id(each) not in left_out
         ]
         mesh = self.plan.parallelism
-        if mesh.zero == 1 and mesh.shard > 1:
-            kind, settings = optimizer_kind(self.plan)
-            group = self.groups.group("shard")
-            return divide_state(parameters, group, kind, **settings)
-        return make_optimizer(self.plan, parameters)
+        if mesh.zero != 1 or mesh.shard == 1:
+            return [make_optimizer(self.plan, parameters)]
+        kind, settings = optimizer_kind(self.plan)
+        owns = {id(each) for each in self.local.experts}
+        dense = [each for each in parameters if id(each) not in owns]
+        of: list[tuple[list[nn.Parameter], Axis]] = [(dense, "shard")]
+        of += [(self.local.experts, "expert-data")] if owns else []
+        return [
+            divide_state(own, self.groups.group(axis), kind, **settings)
+            for own, axis in of
+        ]
 
     def _make_portions(self) -> Portions | None:
         """Return what runs the layers whose neurons the replicas divide, if any."""
@@ -226,18 +241,25 @@ class Trainer:
             self.divided.end()
         plan, mesh = self.plan, self.plan.parallelism
         is_late = not plan.synchronization.overlap and not self._has_parts
+        wide = FORMATS[plan.training.gradient_precision]
+        copies: Copies | None
         if mesh.replicas > 1 and is_late:
-            wide = FORMATS[plan.training.gradient_precision]
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
             dense = (each for each in self.parameters.values() if id(each) not in own)
             copies = Copies(self.groups.group("data"), self.carriage)
-            average(dense, copies, wide)
-        if self.local.experts:
-            has_copies = mesh.replicas > mesh.expert
-            group = self.groups.group("expert-data") if has_copies else None
-            average_experts(self.local.experts, group, mesh.replicas)
+            sum_gradients(dense, copies, wide, mesh.replicas)
+        if self.local.experts and not self._has_parts:
+            copies = None
+            if mesh.replicas > mesh.expert:
+                copies = Copies(self.groups.group("expert-data"))
+            sum_gradients(self.local.experts, copies, wide, mesh.replicas)
+        if has_copies(mesh):
+            copies = Copies(self.groups.group("copies"))
+            sum_gradients(self.parameters.values(), copies, wide)
         if self.local.table is not None:
-            sum_copies(self.local.table, self.groups.group("embedding"))
+            sum_copies(
+                self.parameters[self.local.table], self.groups.group("embedding")
+            )
         if not plan.training.post_validation:
             axes: list[Axis] = ["shard"] if self._has_parts else []
             axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []

@@ -9,7 +9,9 @@ dispatch forward  all-to-all after the copying      all-gather of the rows after
 combine forward   all-to-all before the sum         reduce-scatter of the rows before
                                                     it*, or all-reduce of the tokens
                                                     after the sum
-combine backward  all-to-all after the copying      all-gather of the rows after it*
+combine backward  all-to-all after the copying      all-gather of the rows after it*,
+                                                    or all-reduce of the gradients of
+                                                    the routes' weights
 dispatch backw.   all-to-all before the sum         reduce-scatter of the rows before
                                                     it*, or all-reduce of the tokens
                                                     after the sum
@@ -68,7 +70,7 @@ def exchange_backward(exchange: TokenExchange, share: Share) -> list[Item]:
     """Return the same for gradients, which take the opposite way."""
     works = exchange.backward_input(share)
     if exchange.direction == "combine":
-        return [*works, *_sent(exchange, share)]
+        return [*works, *_weighed(exchange, share), *_sent(exchange, share)]
     return [*_returned(exchange, share), *works, *_summed(exchange, share)]
 
 
@@ -110,6 +112,13 @@ def _summed(exchange: TokenExchange, share: Share) -> Iterator[Message]:
     """Yield the sum of the partial results of tensor ranks that have all tokens."""
     if is_any_above_one(share.tensor) and not is_any_above_one(share.sequence):
         size = exchange.token_bytes(share)
+        yield _message(exchange, "all-reduce", "tensor", size)
+
+
+def _weighed(exchange: TokenExchange, share: Share) -> Iterator[Message]:
+    """Yield the sum of the gradients of weights, which partial results give in part."""
+    if is_any_above_one(share.tensor) and not is_any_above_one(share.sequence):
+        size = exchange.weight_bytes(share)
         yield _message(exchange, "all-reduce", "tensor", size)
 
 

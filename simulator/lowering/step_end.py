@@ -11,7 +11,7 @@ from simulator.lowering.formats import NORM_BYTES, element_bytes
 from simulator.lowering.pipeline import Step, last_gradients
 from simulator.lowering.served import is_served, pulled, pushed
 from simulator.lowering.sharding.broadcasts import has_owners
-from simulator.lowering.sharding.rule import gradient_shards, state_shards
+from simulator.lowering.sharding.rule import final_shards, gradient_shards, state_shards
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
 from simulator.lowering.states import plan_traffic, updated_parameters
@@ -63,7 +63,7 @@ def emit_copies(emitter: Emitter, step: Step) -> None:
     for pair in sorted(pairs):
         first, second = pair
         size = sum(low.gradient_bytes for low in stages_of(step.stages, first))
-        size /= gradient_shards(step.plan)
+        size /= final_shards(step.plan)
         message = Message("copies", "all-reduce", "pipeline", size, (first, second))
         body = Body(f"copies on ranks {first} and {second}", "message", (message,))
         after = tuple(("gradients", rank) for rank in pair)
@@ -82,7 +82,7 @@ def emit_tied_embedding(
     if not copies_tied_table(plan) or not tied:
         return
     size = element_bytes(plan.training.gradient_precision) * sum(tied)
-    size /= gradient_shards(plan)
+    size /= final_shards(plan)
     body = Body(
         "tied embedding",
         "message",

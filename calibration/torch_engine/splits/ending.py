@@ -1,4 +1,4 @@
-"""What follows the passes: the shared table's gradient, and the norm of all."""
+"""What follows the passes: sums of gradients, of a shared table's, and their norm."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from calibration.torch_engine.splits.replicas import Copies, begin_sum
+
 
 def local_of(tensor: torch.Tensor) -> torch.Tensor:
     """Return what this rank has of a tensor."""
@@ -16,9 +18,33 @@ def local_of(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
+def sum_gradients(
+    parameters: Iterable[nn.Parameter],
+    copies: Copies | None,
+    dtype: torch.dtype,
+    divisor: int = 1,
+) -> None:
+    """Sum all gradients over ranks in one message.
+
+    Args:
+        parameters: whose gradients are complete on this rank.
+        copies: the ranks, and what sums between them; None if there is no other.
+        dtype: in which they are sent.
+        divisor: of the sums [1].
+    """
+    gradients = [local_of(each.grad) for each in parameters if each.grad is not None]
+    flat = torch.cat([each.flatten().to(dtype) for each in gradients]).div_(divisor)
+    if copies is not None:
+        begin_sum(flat, copies).wait()
+    sizes = [each.numel() for each in gradients]
+    for gradient, total in zip(gradients, flat.split(sizes), strict=True):
+        gradient.copy_(total.view_as(gradient))
+
+
+@torch.no_grad()
 def sum_copies(table: nn.Parameter, group: dist.ProcessGroup) -> None:
     """Sum the gradients of a table that first and last stage each hold a copy of."""
-    dist.all_reduce(table.grad, group=group)
+    dist.all_reduce(local_of(table.grad), group=group)
 
 
 @torch.no_grad()

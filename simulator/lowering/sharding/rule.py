@@ -43,6 +43,8 @@ class Sharding:
         is_resharded: whether parameters are dropped between forward and backward.
         is_lasting: whether parameters that are not stay until the step ends, as those
             of a pipeline's stages do, or else until no micro-batch is under way.
+        stays_behind: whether what a backward gathered is there for the next forward,
+            as in torch's pipelines, which drop only after forwards, and then always.
         is_reduced_each: whether gradients are reduced in every micro-batch.
         gathers_weights: whether each weight is a message, and is dropped after use.
         is_regathered: whether such weights are gathered once for the recomputation in
@@ -60,6 +62,7 @@ class Sharding:
     prefetch: int
     is_resharded: bool
     is_lasting: bool
+    stays_behind: bool
     is_reduced_each: bool
     gathers_weights: bool
     is_regathered: bool
@@ -89,6 +92,7 @@ def sharding_of(plan: Plan) -> Sharding | None:
         prefetch=mesh.prefetch,
         is_resharded=mesh.reshard,
         is_lasting=has_pipeline,
+        stays_behind=has_pipeline and training.framework == "torch",
         is_reduced_each=mesh.zero > 1 and (each or plan.num_microbatches == 1),
         gathers_weights=mesh.gather == "weight",
         is_regathered=mesh.gather == "weight" and mesh.recompute == "full",
@@ -107,3 +111,12 @@ def gradient_shards(plan: Plan) -> int:
     """Return over how many ranks summed gradients are divided [1]."""
     rule = sharding_of(plan)
     return rule.shards if rule and not rule.keeps_whole_gradients else 1
+
+
+def final_shards(plan: Plan) -> int:
+    """Return the same for gradients that are complete, when the passes have ended [1].
+
+    Whole ones that ZeRO-3 kept over micro-batches are in parts by then.
+    """
+    rule = sharding_of(plan)
+    return rule.shards if rule and rule.stage == 3 else gradient_shards(plan)
