@@ -31,6 +31,16 @@ def sharding_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
         yield Fault("parallelism.shard", problem, remedy, involves=involves)
 
 
+def profiled_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
+    """Yield states of single layers, in a plan that gives times of whole stages."""
+    for index, rule in enumerate(parallelism.layers):
+        for name in ("zero", "reshard"):
+            if getattr(rule, name) is not None:
+                problem = "is of single layers, but [stage_times] has whole stages"
+                key = f"parallelism.layers[{index}].{name}"
+                yield Fault(key, problem, "leave one of the two out")
+
+
 def kept_faults(training: TrainingSection) -> Iterator[Fault]:
     """Yield a format of parameters that is neither that of compute nor fp32."""
     kept = training.parameter_precision

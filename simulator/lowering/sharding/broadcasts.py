@@ -13,6 +13,7 @@ from simulator.lowering.formats import element_bytes
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.tensors import layer_tensors
 from simulator.plan import Plan
+from simulator.plans.layer_choices import zero_of
 from simulator.workload import Body, Message
 
 
@@ -33,6 +34,7 @@ def emit_broadcasts(
         Message("parameters broadcast", "broadcast", "shard", element * size)
         for low in stages_of(stages, rank)
         for layer in low.stage.layers
+        if zero_of(plan.parallelism, layer)
         for size in layer_tensors(layer, tensor, is_tied_copy=has_copy)
     )
     body = Body(f"parameters of rank {rank}", "message", messages)
