@@ -56,7 +56,7 @@ def sharded_plans(draw):
         {
             "parallelism.zero": zero,
             "parallelism.shard": shard,
-            "parallelism.prefetch": draw(st.integers(0, 3)),
+            "parallelism.prefetch": draw(st.integers(0, 3)) if zero == 3 else 1,
             "parallelism.reshard": zero < 3 or draw(st.booleans()),
             "parallelism.overlap_gather": zero < 3 and draw(st.booleans()),
             "parallelism.reduce_each": zero > 1 and draw(st.booleans()),

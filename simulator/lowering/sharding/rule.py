@@ -29,8 +29,6 @@ from simulator.lowering.formats import element_bytes
 from simulator.plan import Plan
 from topologies.units import Bytes
 
-_GRADIENTS, _PARAMETERS = 2, 3  # stages of ZeRO from which on these are divided
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharding:
@@ -72,11 +70,11 @@ class Sharding:
         Args:
             stage: of ZeRO, of the layers whose gradients they are.
         """
-        return stage < _GRADIENTS or not self.is_reduced_each
+        return stage < 2 or not self.is_reduced_each
 
     def has_buffers(self, stage: int) -> bool:
         """Return whether gradients are copied to be reduced, and not where they are."""
-        return stage == _PARAMETERS or not self.keeps_whole_gradients(stage)
+        return stage == 3 or not self.keeps_whole_gradients(stage)
 
 
 def sharding_of(plan: Plan) -> Sharding | None:
