@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
 from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
+from simulator.lowering.held import Held, added
 from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.passes import Passes, Recompute, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
@@ -23,7 +25,12 @@ from simulator.lowering.stopping import stops
 from simulator.lowering.tensor_split import gather_received
 from simulator.lowering.ways import Ways
 from simulator.plan import Plan
-from simulator.plans.layer_choices import expert_of, method_of, recompute_of
+from simulator.plans.layer_choices import (
+    expert_of,
+    method_of,
+    recompute_of,
+    zero_of,
+)
 from simulator.workload import Body, HostTask, Item, Repeat
 from topologies.units import Bytes, Count
 
@@ -42,6 +49,7 @@ class LoweredStage:
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
         expert_parameters: those among them that not all replicas hold [1].
+        by_zero: both, by which of their states the replicas divide (ZeRO).
         portions: of the dense layers behind it whose neurons replicas divide, if any.
     """
 
@@ -54,6 +62,7 @@ class LoweredStage:
     parameters: Count
     gradient_bytes: Bytes
     expert_parameters: Count
+    by_zero: Mapping[int, Held]
     portions: Portions | None = None
 
 
@@ -72,22 +81,15 @@ def lower_stages(
     placement = mesh.placement
     gradient = element_bytes(plan.training.gradient_precision)
     known = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
-    has_copy = copies_tied_table(plan)
+    held = {layer: (zero_of(mesh, layer), _held(plan, layer)) for layer in known}
     portions = make_portions(plan, model)
     replicated = before_portions(model, portions)
     lowered = []
     for stage in cut(replicated, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
-        parameters = sum(
-            layer_parameters(
-                layer, mesh.tensor, expert_of(mesh, layer), is_tied_copy=has_copy
-            )
-            for layer in stage.layers
-        )
-        of_experts = sum(
-            expert_parameters(layer, mesh.tensor, expert_of(mesh, layer))
-            for layer in stage.layers
-        )
+        by_zero = added(held[layer] for layer in stage.layers)
+        own = added((0, each) for each in by_zero.values())[0]
+        behind_it = Held(portions.parameters if portions else 0.0)
         is_last = stage.index == mesh.num_stages - 1
         received = _received(plan, model, has_sender=stage.index > 0)
         before = (HostTask("batch and loss", "pass"), *received)
@@ -100,13 +102,25 @@ def lower_stages(
                 before,
                 behind,
                 passes,
-                parameters + (portions.parameters if portions else 0),
-                gradient * parameters,
-                of_experts,
+                own.parameters + behind_it.parameters,
+                gradient * own.parameters,
+                own.experts,
+                added([*by_zero.items(), (mesh.zero, behind_it)]),
                 portions,
             )
         )
     return tuple(lowered)
+
+
+def _held(plan: Plan, layer: Layer) -> Held:
+    """Return a layer's parameters on one tensor rank [1]."""
+    mesh = plan.parallelism
+    degrees = mesh.tensor, expert_of(mesh, layer)
+    has_copy = copies_tied_table(plan)
+    return Held(
+        layer_parameters(layer, *degrees, is_tied_copy=has_copy),
+        expert_parameters(layer, *degrees),
+    )
 
 
 def copies_tied_table(plan: Plan) -> bool:

@@ -104,7 +104,8 @@ class Stretches:
     ) -> Iterator[Stretch]:
         visits = visits_of(rule, row, parts_of(self.plan, rule, mine))
         for visit, buffers in zip(visits, held_bytes(rule, visits), strict=True):
-            has_fresh = rule.stage < 3 or not visit.is_reduced
+            is_sent = visit.is_reduced and visit.part and visit.part.unit.stage == 3
+            has_fresh = not is_sent
             stage, _, microbatch = visit.action
             ends = (visit.part.first, visit.part.last) if visit.part else None
             needs = self._needs(stage, microbatch, ends)

@@ -29,7 +29,11 @@ from simulator.plans.records import (
     TrainingSection,
 )
 from simulator.plans.server_checks import server_faults
-from simulator.plans.sharding_checks import kept_faults, sharding_faults
+from simulator.plans.sharding_checks import (
+    kept_faults,
+    profiled_faults,
+    sharding_faults,
+)
 from simulator.plans.splits import (
     data_degree,
     degree_faults,
@@ -108,6 +112,8 @@ def _server_and_time_faults(sections: Sections) -> Iterator[Fault]:
             sections.cluster,
             sections.stage_times,
         )
+    if sections.stage_times and sections.parallelism:
+        yield from profiled_faults(sections.parallelism)
     if sections.stage_times and sections.device_step:
         problem = "there is [stage_times] too, and both say how long passes take"
         remedy, others = "keep one of the two", ("stage_times",)

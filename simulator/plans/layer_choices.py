@@ -57,6 +57,20 @@ def method_of(parallelism: ParallelismSection, layer: Layer) -> ContextMethod:
     return next(filter(None, own), parallelism.context_method)
 
 
+def zero_of(parallelism: ParallelismSection, layer: Layer) -> int:
+    """Return which of a layer's states the replicas divide, 0 to 3 of ZeRO."""
+    own = (rule.zero for rule in rules_of(parallelism, layer))
+    said = (zero for zero in own if zero is not None)
+    return next(said, parallelism.zero)
+
+
+def reshard_of(parallelism: ParallelismSection, layer: Layer) -> bool:
+    """Return whether a layer's gathered parameters are dropped after forward."""
+    own = (rule.reshard for rule in rules_of(parallelism, layer))
+    said = (reshard for reshard in own if reshard is not None)
+    return next(said, parallelism.reshard)
+
+
 def neuron_rule(parallelism: ParallelismSection, layer: Layer) -> LayerSection | None:
     """Return the table that has the replicas divide a layer's neurons, if any does."""
     rules = rules_of(parallelism, layer)

@@ -19,6 +19,7 @@ from simulator.plans.layer_choices import (
     product_of,
     recompute_of,
 )
+from simulator.plans.layer_state_faults import layer_state_faults
 from simulator.plans.layer_token_faults import layer_token_faults
 from simulator.plans.records import BatchSection, LayerSection, ParallelismSection
 from simulator.plans.splits import WITHOUT_SCORES
@@ -53,6 +54,7 @@ def layer_faults(
     yield from _recompute_faults(parallelism, model)
     yield from whole_layer_faults(parallelism, model)
     yield from layer_token_faults(parallelism, model)
+    yield from layer_state_faults(parallelism, model)
     by_neurons = layers_by_neurons(parallelism, model)
     if not by_neurons:
         return

@@ -74,6 +74,18 @@ class LayerSection(Section):
         description="1 where tensor ranks do not divide these layers, and each has them"
         " whole; left out, they do.",
     )
+    zero: Annotated[int, Field(ge=0, le=3)] | None = Field(
+        default=None,
+        description="States of these layers that replicas divide: at most as many as"
+        " of the others; 0 where every replica holds them whole and gradients are"
+        " summed by all-reduce; left out, as in all.",
+    )
+    reshard: bool | None = Field(
+        default=None,
+        description="Whether gathered parameters of these layers are dropped between"
+        " forward and backward, where zero = 3 (FSDP2's reshard_after_forward); left"
+        " out, as in all.",
+    )
     context: Literal[1] | None = Field(
         default=None,
         description="1 where context ranks do not divide the tokens of these blocks:"

@@ -101,6 +101,7 @@ ARITHMETIC = {
     "chosen-blocks",
     "chosen-blocks-of-no-name",
     "layer-states",
+    "sharding-keys-without-zero",
     "layer-tokens",
 }
 

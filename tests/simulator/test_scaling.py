@@ -57,6 +57,36 @@ def made(devices, rate, *, status="completed", **seconds_per_sample) -> Point:
     )
 
 
+def test_varying_zero_leaves_out_what_says_nothing_there(gpt):
+    changes = {
+        "parallelism.pipeline": 1,
+        "parallelism.data": None,
+        "parallelism.shard": 8,
+        "parallelism.zero": 3,
+        "parallelism.reshard": False,
+        "parallelism.prefetch": 2,
+        "parallelism.layers": [
+            {"match": "block", "blocks": ":2", "zero": 2, "recompute": "none"},
+            {"match": "block", "reshard": True},
+        ],
+    }
+    varied = scale(gpt.replace(changes), {"parallelism.zero": [0, 1, 2, 3]})
+    assert all(point.reason == "" for point in varied.points)
+    ways = [point.plan.parallelism for point in varied.points]
+    assert [way.shard for way in ways] == [64, 8, 8, 8]
+    assert [way.reshard for way in ways] == [True, True, True, False]
+    assert [way.prefetch for way in ways] == [1, 1, 1, 2]
+    assert [len(way.layers) for way in ways] == [1, 1, 1, 2]
+    assert [way.layers[0].zero for way in ways] == [None, None, 2, 2]
+    said = "of the plan is left out, as far as it says nothing, where zero ="
+    assert {
+        f"parallelism.shard {said} 0",
+        f"parallelism.prefetch {said} 0, 1, 2",
+        f"parallelism.reshard {said} 0, 1, 2",
+        f"parallelism.layers {said} 0, 1, 2",
+    } <= set(varied.notes)
+
+
 # -- laws ------------------------------------------------------------------------------
 
 
