@@ -67,7 +67,7 @@ def hardware_flop(job: Job) -> Flop:
     return model_flop(job) + job.plan.batch.global_ * repeated
 
 
-def _repeated_flop(layer: Layer, recompute: str, is_stopped: bool) -> Flop:  # noqa: FBT001
+def _repeated_flop(layer: Layer, recompute: str, is_stopped: bool) -> Flop:
     """Return the FLOP that a layer's backward pass repeats, a sample."""
     if layer.role != "block" or recompute == "none":
         return 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from simulator.errors import Fault, PlanError
+from simulator.lowering.keeping import BY_OPERATORS
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import is_served
 from simulator.plan import Plan
@@ -29,6 +30,9 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     mesh = plan.parallelism
     yield from _token_faults(mesh)
     yield from _state_faults(mesh)
+    if mesh.recompute in BY_OPERATORS:
+        problem = f"{mesh.recompute}: recomputation by operators {_BEYOND}"
+        yield Fault("parallelism.recompute", problem, "allowed: none, selective, full")
     if any(len(ranks) > 1 for ranks in mesh.placement):
         problem = f"{mesh.schedule} keeps two copies of a stage, which {_BEYOND}"
         yield Fault("parallelism.schedule", problem, "choose another, such as zb-v")

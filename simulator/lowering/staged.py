@@ -147,9 +147,7 @@ def plan_passes(
     mesh = plan.parallelism
     context = ContextWay(mesh.context_method, mesh.context_balanced)
     is_torch = plan.training.framework == "torch"
-    ways = Ways(
-        mesh.overlap_tensor, context, mesh.async_tensor, is_torch, stops(plan)
-    )
+    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch, stops(plan))
     own = recompute or recompute_of(mesh, layer)
     return layer_passes(layer, share, own, ways)
 
