@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from calibration.torch_engine.routes import is_balanced
 from simulator.errors import Fault, PlanError
+from simulator.lowering.keeping import BY_OPERATORS
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons
@@ -29,6 +30,9 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     mesh = plan.parallelism
     yield from _token_faults(plan)
     yield from _state_faults(mesh)
+    if mesh.recompute in BY_OPERATORS:
+        problem = f"{mesh.recompute}: recomputation by operators {_BEYOND}"
+        yield Fault("parallelism.recompute", problem, "allowed: none, selective, full")
     yield from _divided_pipeline_faults(plan)
     is_bucketed = plan.synchronization.overlap and mesh.replicas > 1 and mesh.zero < 3
     if is_bucketed and DESIGNS[mesh.schedule].has_parts:

@@ -30,7 +30,7 @@ class Ways(NamedTuple):
     @property
     def is_beside(self) -> bool:
         """Whether collectives run beside products that do not need them."""
-        return self.is_overlapped or self.is_async
+        return (self.is_overlapped or self.is_async) and not self.is_torch
 
 
 PLAIN = Ways()
