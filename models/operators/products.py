@@ -63,7 +63,8 @@ class Linear:
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return Y = X A."""
         each = self._each(share)
-        return _products(f"{self.name} F", "forward", share, each)
+        has_all = self.split is Split.COLUMN
+        return _products(f"{self.name} F", "forward", share, each, gathered=has_all)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return dX = dY Aᵀ, or nothing where X is the sample itself.
@@ -73,7 +74,8 @@ class Linear:
         if not self.needs_input_gradient:
             return ()
         each = [(rows, inner, columns) for rows, columns, inner in self._each(share)]
-        works = _products(f"{self.name} I", "input", share, each)
+        has_all = self.split is Split.ROW
+        works = _products(f"{self.name} I", "input", share, each, gathered=has_all)
         if len(each) == 1:
             return works
         rows, inner, _ = each[0]
@@ -104,11 +106,10 @@ def _products(
     direction: str,
     share: Share,
     each: Sequence[tuple[float, float, float]],
+    *,
+    gathered: bool = False,
 ) -> tuple[Work, ...]:
     """Return products with weights, after casts of their factors where there are any.
-
-    With a scale found anew at each use (fp8), a cast reads its factor for the largest
-    number, unless that was found before, and again to write it in the narrow format.
 
     Args:
         name: what a trace shows.
@@ -116,6 +117,7 @@ def _products(
         share: of the device.
         each: rows, columns and inner of each; the first factor is the same for all,
             the layer's input, but for gradients of that.
+        gathered: whether the first factor came from all tensor ranks.
     """
     products = tuple(
         matrix_work(
@@ -132,11 +134,41 @@ def _products(
     )
     if share.operand is None or not share.cast_reads:
         return products
-    others = sum(inner * columns for _, columns, inner in each)
+    return _casts(name, direction, share, each, gathered=gathered), *products
+
+
+def _casts(
+    name: str,
+    direction: str,
+    share: Share,
+    each: Sequence[tuple[float, float, float]],
+    *,
+    gathered: bool,
+) -> Work:
+    """Return what makes the factors of products narrow, or turns narrow ones.
+
+    With a scale found anew (fp8), a cast reads its factor for the largest number,
+    unless that was found before, and again to write it in the narrow format. Inputs and
+    weights are cast forward, gradients of outputs for those of inputs. Another product
+    reads a narrow factor along its other dimension, for which it is copied.
+
+    Source: pytorch/ao, `float8_linear.py`; that fast products of fp8 read both factors
+        along the dimension that is summed over, NVIDIA's cublasLtMatmul (from memory).
+    """
+    assert share.operand is not None
+    others: float = sum(inner * columns for _, columns, inner in each)
     first = [rows * inner for rows, _, inner in each]
-    factors = others + (sum(first) if direction == "input" else first[0])
-    moved = (share.cast_reads * share.element + share.operand) * factors
-    return memory_work(f"{name} casts", moved, launches=2 * share.cast_reads), *products
+    cast = share.cast_reads * share.element + share.operand
+    turned = 2.0 * share.operand
+    parts = share.cast_parts if gathered else 1
+    if direction == "weight":
+        return memory_work(f"{name} casts", turned * (first[0] + others), launches=2)
+    if direction == "input":
+        size = cast * sum(first) / parts + turned * others
+        launches = share.cast_reads + 1
+    else:
+        size, launches = cast * (first[0] / parts + others), 2 * share.cast_reads
+    return memory_work(f"{name} casts", size, launches=launches)
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,12 +197,18 @@ def make_share(plan: Plan) -> Share:
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
         cast_reads=cast_reads(plan.model.kernels),
+        cast_parts=mesh.tensor if casts_before_sending(plan) else 1,
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,
         load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
         sums_within=plan.training.fused_accumulation,
     )
+
+
+def casts_before_sending(plan: Plan) -> bool:
+    """Return whether tensor ranks gather what is cast already, as torch's do."""
+    return plan.training.framework == "torch" and plan.parallelism.sequence
 
 
 def stages_of(stages: tuple[LoweredStage, ...], rank: int) -> tuple[LoweredStage, ...]:

@@ -6,8 +6,8 @@ not computed again, nor is what comes after it and keeps nothing: the residual s
 what tensor ranks send of the product's result. A dropout keeps its mask, and all before
 it is computed again.
 
-For a GPT block without dropout, of the 24 s h² multiply-adds of products with weights
-16 s h² are repeated.
+For a GPT block without dropout, of the 24 s h² FLOP of products with weights 16 s h²
+are repeated.
 
 Limits: an element-wise operator at the end is repeated, also where torch would stop
 inside it; experts whose rows go back to other devices are repeated whole.

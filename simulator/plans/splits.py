@@ -131,7 +131,7 @@ def _stopping_faults(mesh: ParallelismSection) -> Iterator[Fault]:
         yield Fault(key, problem, "leave it out", involves=involves)
     if mesh.recompute_stops and mesh.gather == "weight":
         problem = (
-            "where weights are gathered one by one, blocks are computed to their end"
+            "blocks whose weights are gathered one by one are computed to their end"
         )
         yield Fault(key, problem, "leave it out", involves=("parallelism.gather",))
 
