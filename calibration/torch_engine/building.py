@@ -29,6 +29,7 @@ from calibration.torch_engine.splits.replicas import replicate
 from calibration.torch_engine.splits.sharded import Apart, Division, shard
 from calibration.torch_engine.task import Assignment
 from models.model import Model
+from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons, recompute_of
@@ -114,7 +115,12 @@ def build_local(task: Assignment, groups: Groups) -> Local:
             experts += [each for each, _ in weights_of(layers_of(part))]
     table = _copied(network, parts, plan)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
-    is_bucketed = mesh.replicas > 1 and plan.synchronization.overlap and not is_sharded
+    is_bucketed = (
+        mesh.replicas > 1
+        and plan.synchronization.overlap
+        and not is_sharded
+        and not DESIGNS[mesh.schedule].has_parts
+    )
     stages = []
     for number, part in parts.items():
         module: nn.Module = part

@@ -25,6 +25,7 @@ from calibration.torch_engine.groups import ALWAYS, Groups
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
+from calibration.torch_engine.splits.buckets import Buckets, in_buckets
 from calibration.torch_engine.splits.ending import (
     gradient_norm,
     local_of,
@@ -36,6 +37,7 @@ from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
 from calibration.torch_engine.splits.portions import Portions
 from calibration.torch_engine.task import Assignment, Report, Spans
+from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
 from simulator.plans.layer_choices import portion_rule
@@ -87,6 +89,7 @@ class Trainer:
         self.parameters = self.local.parameters()
         self.optimizers = self._make_optimizers()
         self.portions = self._make_portions()
+        self.buckets = self._make_buckets()
         self.losses: list[float] = []
         self.norm = 0.0
         self._counted = self._mine()
@@ -164,6 +167,36 @@ class Trainer:
             for own, axis in of
         ]
 
+    def _make_buckets(self) -> dict[int, Buckets]:
+        """Return what sums the gradients of each stage, where DDP does not.
+
+        DDP learns of no gradient that a second part of a backward pass makes.
+        """
+        plan, mesh = self.plan, self.plan.parallelism
+        is_late = self._is_sharded or not plan.synchronization.overlap
+        if mesh.replicas == 1 or is_late or not DESIGNS[mesh.schedule].has_parts:
+            return {}
+        left = {id(each) for each in self.local.experts}
+        found = {}
+        for stage in self.local.stages:
+            found[stage.number] = Buckets(
+                in_buckets(stage.part, plan.synchronization.bucket, left),
+                self.groups.group("data"),
+                FORMATS[plan.training.gradient_precision],
+            )
+            left |= {id(each) for each in stage.part.parameters()}
+        return found
+
+    def _launches(self) -> dict[int, Callable[[], None]]:
+        """Return what begins the sums of each stage when its gradients are there.
+
+        A table of two stages of this rank has its own only at the end of all.
+        """
+        stages = [{id(p) for p in each.part.parameters()} for each in self.local.stages]
+        if sum(map(len, stages)) > len(set().union(*stages)):
+            return {}
+        return {number: each.launch for number, each in self.buckets.items()}
+
     def _make_portions(self) -> Portions | None:
         """Return what runs the layers whose neurons the replicas divide, if any."""
         rule = portion_rule(self.plan.parallelism, self.local.model)
@@ -205,6 +238,7 @@ class Trainer:
                 group=self.groups.group("pipeline"),
                 loss=partial(_part_of, self.loss, self.plan.num_microbatches),
                 device=torch.device(self.task.device),
+                ended=self._launches(),
             )
             return self._pipelined
         return self._plain
@@ -257,10 +291,10 @@ class Trainer:
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
             dense = (each for each in self.parameters.values() if id(each) not in own)
             sum_gradients(dense, self.groups.group("data"), wide, mesh.replicas)
+        for buckets in self.buckets.values():
+            buckets.land()
         if self.local.experts and not self._is_sharded:
-            has_copies = mesh.replicas > mesh.expert
-            group = self.groups.group("expert-data") if has_copies else None
-            sum_gradients(self.local.experts, group, wide, mesh.replicas)
+            self._sum_experts(wide)
         if self._has_copies:
             sum_gradients(self.parameters.values(), self.groups.group("copies"), wide)
         if self.local.table is not None:
@@ -268,11 +302,26 @@ class Trainer:
                 self.parameters[self.local.table], self.groups.group("embedding")
             )
         if not plan.training.post_validation:
-            axes: list[Axis] = ["shard"] if self._is_sharded else []
+            has_parts = self._is_sharded and mesh.shard > 1
+            axes: list[Axis] = ["shard"] if has_parts else []
             axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []
             groups = [self.groups.group(axis) for axis in axes]
             parameters = self.parameters.values()
             self.norm = gradient_norm(parameters, self._counted, groups)
+
+    def _sum_experts(self, dtype: torch.dtype) -> None:
+        """Average gradients of experts, those of a stage apart where sums overlap."""
+        mesh, experts = self.plan.parallelism, self.local.experts
+        has_copies = mesh.replicas > mesh.expert
+        group = self.groups.group("expert-data") if has_copies else None
+        of_stages = [experts]
+        if self.plan.synchronization.overlap:
+            names = [
+                {id(p) for p in each.part.parameters()} for each in self.local.stages
+            ]
+            of_stages = [[p for p in experts if id(p) in own] for own in names]
+        for own in filter(None, of_stages):
+            sum_gradients(own, group, dtype, mesh.replicas)
 
     def _mine(self) -> set[int]:
         """Return the parameters that no other rank counts in the norm."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -15,14 +16,39 @@ def local_of(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
+class Sum(NamedTuple):
+    """Gradients on their way to be summed.
+
+    Fields:
+        gradients: to be replaced.
+        total: of them, in one tensor.
+        work: to wait for; None if there is nobody else.
+    """
+
+    gradients: list[torch.Tensor]
+    total: torch.Tensor
+    work: dist.Work | None
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Wait for the sum, and lay it down."""
+        if self.work is not None:
+            self.work.wait()
+        sizes = [each.numel() for each in self.gradients]
+        for gradient, total in zip(
+            self.gradients, self.total.split(sizes), strict=True
+        ):
+            gradient.copy_(total.view_as(gradient))
+
+
 @torch.no_grad()
-def sum_gradients(
+def begin_sum(
     parameters: Iterable[nn.Parameter],
     group: dist.ProcessGroup | None,
     dtype: torch.dtype,
     divisor: int = 1,
-) -> None:
-    """Sum all gradients over a group in one message.
+) -> Sum:
+    """Begin to sum gradients over a group in one message.
 
     Args:
         parameters: whose gradients are complete on this rank.
@@ -32,11 +58,18 @@ def sum_gradients(
     """
     gradients = [local_of(each.grad) for each in parameters if each.grad is not None]
     flat = torch.cat([each.flatten().to(dtype) for each in gradients]).div_(divisor)
-    if group is not None:
-        dist.all_reduce(flat, group=group)
-    sizes = [each.numel() for each in gradients]
-    for gradient, total in zip(gradients, flat.split(sizes), strict=True):
-        gradient.copy_(total.view_as(gradient))
+    work = dist.all_reduce(flat, group=group, async_op=True) if group else None
+    return Sum(gradients, flat, work)
+
+
+def sum_gradients(
+    parameters: Iterable[nn.Parameter],
+    group: dist.ProcessGroup | None,
+    dtype: torch.dtype,
+    divisor: int = 1,
+) -> None:
+    """Sum gradients over a group in one message; see `begin_sum`."""
+    begin_sum(parameters, group, dtype, divisor).finish()
 
 
 @torch.no_grad()
