@@ -30,6 +30,7 @@ from calibration.torch_engine.splits.sharded import Apart, Division, shard
 from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
+from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import is_served
 from simulator.lowering.states import kept_precision
 from simulator.lowering.stopping import read_again, stops
@@ -133,7 +134,8 @@ def build_local(
     table = _copied(network, parts, plan)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
     is_averaged = mesh.replicas > 1 and mesh.zero < 2 and not is_served(plan)
-    is_bucketed = is_averaged and plan.synchronization.overlap
+    is_whole = not DESIGNS[mesh.schedule].has_parts  # else see `splits.buckets`
+    is_bucketed = is_averaged and plan.synchronization.overlap and is_whole
     stages = []
     for number, part in parts.items():
         module: nn.Module = part

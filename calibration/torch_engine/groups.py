@@ -102,8 +102,8 @@ class Groups:
         """Make the groups of axes, where one has more than one rank."""
         for axis in wanted:
             groups = list(self._all(axis))
-            if max(map(len, groups)) == 1 and axis != "expert-data":
-                continue  # FSDP asks for a group of those with the same experts
+            if max(map(len, groups)) == 1 and axis not in {"shard", "expert-data"}:
+                continue  # but FSDP asks for the group that divides parameters
             for ranks in groups:
                 made = dist.new_group(list(ranks))
                 if self.rank in ranks:

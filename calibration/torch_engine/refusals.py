@@ -34,11 +34,6 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         problem = f"{mesh.recompute}: recomputation by operators {_BEYOND}"
         yield Fault("parallelism.recompute", problem, "allowed: none, selective, full")
     yield from _divided_pipeline_faults(plan)
-    is_bucketed = plan.synchronization.overlap and mesh.replicas > 1 and mesh.zero < 3
-    if is_bucketed and DESIGNS[mesh.schedule].has_parts:
-        problem = "DDP cannot sum gradients during backward passes in two parts"
-        remedy = "write overlap = false"
-        yield Fault("synchronization.overlap", problem, remedy)
     if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
         problem = "one replica has all neurons, and nothing to run by portions"
         yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')

@@ -22,6 +22,7 @@ from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.serving.host import Host
 from calibration.torch_engine.serving.worker import Worker
+from calibration.torch_engine.splits.buckets import launches, stage_buckets
 from calibration.torch_engine.splits.carried import Carriage
 from calibration.torch_engine.splits.divided import Divided
 from calibration.torch_engine.splits.ending import (
@@ -104,9 +105,17 @@ class Trainer:
         own = self.served or self.divided
         self.optimizers = self._make_optimizers() if own is None else [own]
         self.portions = self._make_portions()
+        copies = self._copies if plan.parallelism.replicas > 1 else None
+        self.buckets = stage_buckets(plan, self.local, copies)
         self.losses: list[float] = []
         self.norm = 0.0
-        self._run = make_passes(task, self.groups, self.local, self.loss, self.portions)
+        self._run = make_passes(
+            task,
+            self.groups,
+            self.local,
+            self.portions or self.loss,
+            launches(self.local, self.buckets),
+        )
 
     def step(self, number: int) -> None:
         """Do one optimizer step on the data of that number."""
@@ -228,6 +237,11 @@ class Trainer:
         return list(self.local.neurons.parameters()) if self.local.neurons else []
 
     @property
+    def _copies(self) -> Copies:
+        """The ranks with the same dense parameters, and what sums between them."""
+        return Copies(self.groups.group("data"), self.carriage)
+
+    @property
     def _has_parts(self) -> bool:
         """Whether replicas divide the gradients."""
         mesh = self.plan.parallelism
@@ -242,17 +256,14 @@ class Trainer:
         plan, mesh = self.plan, self.plan.parallelism
         is_late = not plan.synchronization.overlap and not self._has_parts
         wide = FORMATS[plan.training.gradient_precision]
-        copies: Copies | None
         if mesh.replicas > 1 and is_late:
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
             dense = (each for each in self.parameters.values() if id(each) not in own)
-            copies = Copies(self.groups.group("data"), self.carriage)
-            sum_gradients(dense, copies, wide, mesh.replicas)
+            sum_gradients(dense, self._copies, wide, mesh.replicas)
+        for buckets in self.buckets.values():
+            buckets.land()
         if self.local.experts and not self._has_parts:
-            copies = None
-            if mesh.replicas > mesh.expert:
-                copies = Copies(self.groups.group("expert-data"))
-            sum_gradients(self.local.experts, copies, wide, mesh.replicas)
+            self._sum_experts(wide)
         if has_copies(mesh):
             copies = Copies(self.groups.group("copies"))
             sum_gradients(self.parameters.values(), copies, wide)
@@ -261,7 +272,8 @@ class Trainer:
                 self.parameters[self.local.table], self.groups.group("embedding")
             )
         if not plan.training.post_validation:
-            axes: list[Axis] = ["shard"] if self._has_parts else []
+            has_parts = self._has_parts and mesh.shard > 1
+            axes: list[Axis] = ["shard"] if has_parts else []
             axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []
             groups = [self.groups.group(axis) for axis in axes]
             self.norm = gradient_norm(self._gradients(), groups)
@@ -275,3 +287,18 @@ class Trainer:
             for each in self.parameters.values()
             if each.grad is not None and id(each) in self._counted
         ]
+
+    def _sum_experts(self, dtype: torch.dtype) -> None:
+        """Average gradients of experts, those of a stage apart where sums overlap."""
+        mesh, experts = self.plan.parallelism, self.local.experts
+        copies = None
+        if mesh.replicas > mesh.expert:
+            copies = Copies(self.groups.group("expert-data"))
+        of_stages = [experts]
+        if self.plan.synchronization.overlap:
+            names = [
+                {id(p) for p in each.part.parameters()} for each in self.local.stages
+            ]
+            of_stages = [[p for p in experts if id(p) in own] for own in names]
+        for own in filter(None, of_stages):
+            sum_gradients(own, copies, dtype, mesh.replicas)

@@ -85,9 +85,10 @@ def gradient_sums(
         has_copies: whether there are several devices with the same experts.
     """
     dense = Message("gradients", "all-reduce", "data", gradients - of_experts)
+    apart = Message("expert gradients", "all-reduce", "expert-data", of_experts)
     if not of_experts or not has_copies:
-        return (dense,)
-    return (dense, Message("expert gradients", "all-reduce", "expert-data", of_experts))
+        return (dense,) if dense.size else ()
+    return (dense, apart) if dense.size else (apart,)
 
 
 def _sent(exchange: TokenExchange, share: Share) -> Iterator[Message]:

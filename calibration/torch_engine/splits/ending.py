@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor import DTensor
+from torch.futures import Future
 
-from calibration.torch_engine.splits.replicas import Copies, begin_sum
+from calibration.torch_engine.splits.replicas import Copies, summed
 
 
 def local_of(tensor: torch.Tensor) -> torch.Tensor:
@@ -17,14 +19,39 @@ def local_of(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
+class Sum(NamedTuple):
+    """Gradients on their way to be summed.
+
+    Fields:
+        gradients: to be replaced.
+        total: of them, in one tensor.
+        work: to wait for; None if there is nobody else.
+    """
+
+    gradients: list[torch.Tensor]
+    total: torch.Tensor
+    work: Future[Any] | None
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Wait for the sum, and lay it down."""
+        if self.work is not None:
+            self.work.wait()
+        sizes = [each.numel() for each in self.gradients]
+        for gradient, total in zip(
+            self.gradients, self.total.split(sizes), strict=True
+        ):
+            gradient.copy_(total.view_as(gradient))
+
+
 @torch.no_grad()
-def sum_gradients(
+def begin_sum(
     parameters: Iterable[nn.Parameter],
     copies: Copies | None,
     dtype: torch.dtype,
     divisor: int = 1,
-) -> None:
-    """Sum all gradients over ranks in one message.
+) -> Sum:
+    """Begin to sum gradients over ranks in one message.
 
     Args:
         parameters: whose gradients are complete on this rank.
@@ -34,11 +61,18 @@ def sum_gradients(
     """
     gradients = [local_of(each.grad) for each in parameters if each.grad is not None]
     flat = torch.cat([each.flatten().to(dtype) for each in gradients]).div_(divisor)
-    if copies is not None:
-        begin_sum(flat, copies).wait()
-    sizes = [each.numel() for each in gradients]
-    for gradient, total in zip(gradients, flat.split(sizes), strict=True):
-        gradient.copy_(total.view_as(gradient))
+    work = None if copies is None else summed(flat, copies)
+    return Sum(gradients, flat, work)
+
+
+def sum_gradients(
+    parameters: Iterable[nn.Parameter],
+    copies: Copies | None,
+    dtype: torch.dtype,
+    divisor: int = 1,
+) -> None:
+    """Sum gradients over ranks in one message; see `begin_sum`."""
+    begin_sum(parameters, copies, dtype, divisor).finish()
 
 
 @torch.no_grad()

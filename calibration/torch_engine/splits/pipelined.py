@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,19 +11,21 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import _PipelineScheduleRuntime
+from torch.nn.parallel import DistributedDataParallel
 from typing_extensions import override
 
 from calibration.torch_engine.splits.worded import Ways, torch_rows, ways_of
 from simulator.lowering.schedules.actions import Schedule
 
 
-def pipeline(
+def pipeline(  # noqa: PLR0913 - what a pipeline is made of
     *,
     modules: Mapping[int, nn.Module],
     rows: Schedule,
     group: dist.ProcessGroup,
     loss: Callable[[Any, Tensor], Tensor],
     device: torch.device,
+    ended: Mapping[int, Callable[[], None]],
 ) -> _PipelineScheduleRuntime:
     """Return what runs the passes of a step on this rank.
 
@@ -33,6 +36,7 @@ def pipeline(
         loss: what the last stage differentiates of one micro-batch: its part of the
             mean.
         device: of the activations.
+        ended: what is called when all gradients of a stage are there, by number.
     """
     ways = ways_of(rows)
     stages = [
@@ -42,13 +46,20 @@ def pipeline(
     runtime = _Runtime(stages, len(ways.of), loss_fn=loss, scale_grads=False)
     runtime.stage_index_to_group_rank = ways.ranks()
     for each in stages:
+        each.ended = ended.get(each.place)
         each.stage_index_to_group_rank = runtime.stage_index_to_group_rank
     runtime.pipeline_order_with_comms = torch_rows(rows, ways)
     return runtime
 
 
 class _Stage(PipelineStage):
-    """A stage of one way: each way has a first and a last."""
+    """A stage of one way: each way has a first and a last.
+
+    Fields:
+        place: its number in the model.
+        length: of the way [1].
+        ended: called when all of its gradients are there.
+    """
 
     def __init__(
         self,
@@ -61,6 +72,7 @@ class _Stage(PipelineStage):
         self.stage_index: int = number
         self.place = number % (ways.num_stages + 1)
         self.length = ways.num_stages
+        self.ended: Callable[[], None] | None = None
         room = ways.number(ways.num_stages, len(ways.paths))
         super().__init__(module, number, room, device, group=group)
 
@@ -86,6 +98,20 @@ class _Stage(PipelineStage):
             self.stage_index = 0
         super().backward_weight_one_chunk(bwd_chunk_id, last_backward)
         self.stage_index = number
+
+    @override
+    def perform_reduce_grad(self, grad_scale_factor: int) -> None:
+        """Sum gradients over replicas, all of them being there."""
+        super().perform_reduce_grad(grad_scale_factor)
+        if self.ended is not None:
+            self.ended()
+
+    @override
+    def _prepare_forward_infra(self, *args: Any, **options: Any) -> Any:
+        """Try the stage; DDP would take the trial for the beginning of a backward."""
+        is_replicated = isinstance(self.submod, DistributedDataParallel)
+        with self.submod.no_sync() if is_replicated else nullcontext():
+            return super()._prepare_forward_infra(*args, **options)
 
 
 class _Runtime(_PipelineScheduleRuntime):

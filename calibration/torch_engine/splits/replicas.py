@@ -74,11 +74,11 @@ def _converted(
     """Average a bucket in a number format (DDP's compression hooks)."""
     gradients = bucket.buffer()
     sent = gradients.to(dtype).div_(copies.group.size())
-    future = begin_sum(sent, copies)
+    future = summed(sent, copies)
     return future.then(partial(_copied_back, gradients))
 
 
-def begin_sum(tensor: torch.Tensor, copies: Copies) -> torch.futures.Future[Any]:
+def summed(tensor: torch.Tensor, copies: Copies) -> torch.futures.Future[Any]:
     """Begin to sum a tensor over replicas; return what to wait for."""
     if copies.carriage is not None and copies.carriage.knows(tensor):
         return copies.carriage.begin(tensor)
