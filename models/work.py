@@ -61,6 +61,18 @@ class Share:
     operand: float | None = None
     cast_reads: int = 2
 
+    @property
+    def is_cast_by_writers(self) -> bool:
+        """Whether kernels write what products read in the products' format."""
+        return self.operand is not None and not self.cast_reads
+
+    @property
+    def factor(self) -> float:
+        """Bytes of a number that a product of a block keeps or gathers [B]."""
+        if self.operand is None or self.cast_reads:
+            return self.element
+        return self.operand
+
 
 @dataclass(frozen=True, slots=True)
 class Filtering:

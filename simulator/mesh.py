@@ -14,6 +14,7 @@ data         d · c           t             holds the same dense parameters
 expert-data  d · c / e       t · e         holds the same experts
 shard        s               t             divides states (ZeRO, FSDP)
 replicate    d · c / s       t · s         holds the same part of them
+stage        t · c · d       1             agrees on scales of numbers
 ===========  ==============  ============  ==========================================
 
 Across planes, `pipeline` joins two stages, `embedding` the first and the last, and
@@ -101,6 +102,7 @@ class Degrees:
             "expert-data": Span(replicas // self.expert, tensor * self.expert),
             "shard": Span(shard, tensor),
             "replicate": Span(replicas // shard, tensor * shard),
+            "stage": Span(self.plane, 1),
         }
         return spans.get(axis, Span(1, 1))
 

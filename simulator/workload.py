@@ -37,6 +37,7 @@ Axis = Literal[
     "expert-data",
     "shard",
     "replicate",
+    "stage",
     "pipeline",
     "embedding",
     "model",

@@ -20,6 +20,11 @@ class Linear:
         owns_weight: False where the weight is tied to another layer's [bool].
         needs_input_gradient: False where the input is the sample itself [bool].
         keeps_input: False where another operator keeps the same input [bool].
+        casts_input: whether it casts its input itself where writers cast, as what
+            attention gives is not; cast and transposed, that is then kept beside what
+            attention keeps [bool].
+        casts_gradient: the same of its output's gradient, which activations cast
+            [bool].
         parts: columns of the matrices that this one joins, where an implementation
             multiplies by each; empty if by one [1].
     """
@@ -34,6 +39,8 @@ class Linear:
     needs_input_gradient: bool = True
     keeps_input: bool = True
     parts: tuple[int, ...] = ()
+    casts_input: bool = False
+    casts_gradient: bool = True
 
     is_core_attention = False
 
@@ -64,12 +71,18 @@ class Linear:
         return _product(f"{self.name} I", "input", share, (rows, inner, columns))
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
-        """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows."""
+        """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows.
+
+        Where writers cast, the kernel that casts dY sums it too, but for a row split,
+        which sums its part before that is gathered.
+        """
         rows, columns, inner = self._dims(share)
         weight = _product(f"{self.name} W", "weight", share, (inner, columns, rows))
-        if not self.bias:
+        if not self.bias or (share.is_cast_by_writers and self.split is not Split.ROW):
             return weight
         summed = share.element * rows * columns
+        if share.is_cast_by_writers:
+            summed = summed / share.sequence
         name = f"{self.name} bias W"
         return (*weight, memory_work(name, summed, function="bias weight"))
 
@@ -78,7 +91,10 @@ class Linear:
         if not self.keeps_input:
             return 0.0
         divisor = share.tensor if self.split is Split.ROW else share.sequence
-        return share.element * share.samples * self.rows * self.inner / divisor
+        width = share.factor
+        if self.casts_input and share.is_cast_by_writers:
+            width = width + share.element
+        return width * share.samples * self.rows * self.inner / divisor
 
 
 def _product(

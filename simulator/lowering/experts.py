@@ -45,7 +45,12 @@ from topologies.units import Bytes
 
 
 def loaded(layer: Layer, share: Share) -> Iterator[tuple[Operator, Share]]:
-    """Yield operators in forward order, each with the share of the fullest device."""
+    """Yield operators in forward order, each with the share of the fullest device.
+
+    Only products of blocks are cast to a narrow format.
+    """
+    if layer.role != "block":
+        share = replace(share, operand=None)
     fullest = replace(share, samples=share.load * share.samples)
     is_at_experts = False
     for operator in layer.operators:

@@ -15,6 +15,8 @@ vocabulary, fwd.   all-reduce of the output    reduce-scatter of the output
 vocabulary, bwd.   -                           all-gather of the gradient before
 =================  ==========================  ===============================
 
+Where writers cast to the format of products, all-gathers for products carry that.
+
 The vocabulary-parallel loss adds three all-reduces of one fp32 number a token: the
 maximum, the target's logit and the sum of exponentials.
 """
@@ -27,7 +29,7 @@ from simulator.costs.elementwise import is_any_above_one
 from simulator.lowering.decomposed import gathered_in_chunks, scattered_in_chunks
 from simulator.lowering.ways import Ways
 from simulator.workload import Beside, Item, Message, Pattern
-from topologies.units import Bytes
+from topologies.units import Bytes, Ratio
 
 _LOSS_REDUCTIONS = 3
 _FP32_BYTES = 4
@@ -70,7 +72,8 @@ def split_forward(
 def _column_forward(operator: Linear, share: Share, ways: Ways) -> list[Item]:
     if not _is_sequence(share):
         return [*operator.forward(share)]
-    message = _message(operator.name, "all-gather", _input_bytes(operator, share))
+    size = _gathered(share) * _input_bytes(operator, share)
+    message = _message(operator.name, "all-gather", size)
     if ways.is_async:
         return gathered_in_chunks(message, operator.forward, share)
     return [message, *operator.forward(share)]
@@ -85,7 +88,7 @@ def split_backward_input(
         return _column_backward_input(operator, share, ways)
     if not _is_sequence(share):
         return [*gradient]
-    size = _output_bytes(operator, share)
+    size = _gathered(share) * _output_bytes(operator, share)
     gathered = _message(f"{operator.name} gradient", "all-gather", size)
     if ways.is_async and isinstance(operator, Linear) and gradient:
         return gathered_in_chunks(gathered, operator.backward_input, share)
@@ -101,6 +104,7 @@ def _column_backward_input(operator: Linear, share: Share, ways: Ways) -> list[I
     summed = _message(f"{operator.name} gradient", pattern, size)
     if not is_sequence:
         return [*gradient, summed]
+    size = _gathered(share) * size
     gathered = _message(f"{operator.name} input", "all-gather", size)
     if ways.is_beside:
         return [Beside(gathered, gradient), summed]
@@ -127,6 +131,11 @@ def _input_bytes(operator: Linear, share: Share) -> float:
 def _output_bytes(operator: Linear | Embedding, share: Share) -> float:
     width = operator.columns if isinstance(operator, Linear) else operator.width
     return share.element * share.samples * operator.rows * width
+
+
+def _gathered(share: Share) -> Ratio:
+    """Return the bytes of a number that is gathered for products over those kept."""
+    return share.factor / share.element
 
 
 def _is_sequence(share: Share) -> bool:

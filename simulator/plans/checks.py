@@ -93,11 +93,7 @@ def _faults(sections: Sections) -> Iterator[Fault]:
         order = sections.synchronization.ring_order
         yield from order_faults(order, sections.cluster.nodes)
     if sections.training:
-        yield from kept_faults(sections.training)
-    if sections.cluster and sections.training:
-        yield from _precision_faults(sections.training, sections.cluster)
-    if sections.training:
-        yield from _fixed_point_faults(sections.training)
+        yield from _training_faults(sections.training, sections)
     yield from _server_and_time_faults(sections)
     if sections.parallelism:
         yield from _mesh_faults(sections.parallelism, sections)
@@ -109,6 +105,16 @@ def _faults(sections: Sections) -> Iterator[Fault]:
             yield from context_faults(sections.parallelism, model, devices)
             yield from expert_faults(sections.parallelism, model, devices)
             yield from _layer_faults(sections.parallelism, model, sections)
+
+
+def _training_faults(training: TrainingSection, sections: Sections) -> Iterator[Fault]:
+    """Yield what is wrong with number formats."""
+    yield from kept_faults(training)
+    if sections.cluster:
+        yield from _precision_faults(training, sections.cluster)
+    yield from _fixed_point_faults(training)
+    if sections.model:
+        yield from _scale_faults(sections.model, training)
 
 
 def _layer_faults(
@@ -307,6 +313,19 @@ def _fixed_point_faults(training: TrainingSection) -> Iterator[Fault]:
         problem += f" {training.precision}: fixed-point training has one format"
         remedy = "leave gradient_precision out"
         yield Fault("training.gradient_precision", problem, remedy, involves=involves)
+
+
+def _scale_faults(model: ModelSection, training: TrainingSection) -> Iterator[Fault]:
+    """Yield that only Transformer Engine's fp8 has scales to agree on."""
+    has_scales = training.precision == "fp8" and model.kernels == "engine"
+    if training.scale_group == "none" or has_scales:
+        return
+    yield Fault(
+        "training.scale_group",
+        "only fp8 by Transformer Engine's kernels has scales that ranks agree on",
+        'leave it out, or write precision = "fp8" and kernels = "engine"',
+        involves=("training.precision", "model.kernels"),
+    )
 
 
 def _precision_faults(

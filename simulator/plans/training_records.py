@@ -16,6 +16,7 @@ from simulator.plans.fields import (
     Precision,
     Pull,
     Quantity,
+    ScaleGroup,
     Scheme,
     SumPlace,
 )
@@ -46,6 +47,12 @@ class TrainingSection(Section):
         default_factory=_gradient_precision,
         description="Number format in which gradients are summed; left out, that of"
         " compute (fp32 for tf32, bf16 for fp8).",
+    )
+    scale_group: ScaleGroup = Field(
+        default="none",
+        description="Ranks that agree, after each pass of a stage, on the largest"
+        " numbers from which fp8 scales come: the tensor ranks, or all of the stage"
+        " (Transformer Engine's delayed scaling).",
     )
     parameter_precision: GradientPrecision | None = Field(
         default=None,

@@ -44,6 +44,7 @@ ARITHMETIC = {
     "precision-by-default",
     "precision-of-device",
     "replicas-not-whole",
+    "scales-of-no-fp8",
     "selective-without-attention",
     "sequence-against-tensor",
     "sequence-without-tensor",
