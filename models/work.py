@@ -42,6 +42,10 @@ class Share:
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
+        dispatched: bytes of one number sent to experts; None for those of compute [B].
+        neighbours: expert ranks to whom a token is sent once, g; 1 if to each of its
+            experts [1].
+        nodes: groups of them to which a token goes at most; 0 if unlimited [1].
         context: context-parallel degree c, which attention has to know, as its rows
             meet the keys of c devices [1].
         load: rows of the fullest device's experts over the mean [1].
@@ -60,6 +64,9 @@ class Share:
     sums_within: bool = False
     operand: float | None = None
     cast_reads: int = 2
+    dispatched: float | None = None
+    neighbours: float = 1
+    nodes: float = 0
 
     @property
     def is_cast_by_writers(self) -> bool:

@@ -33,6 +33,8 @@ Axis = Literal[
     "tensor",
     "context",
     "expert",
+    "expert-inside",
+    "expert-across",
     "data",
     "expert-data",
     "shard",

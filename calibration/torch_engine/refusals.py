@@ -55,6 +55,9 @@ def _token_faults(mesh: ParallelismSection) -> Iterator[Fault]:
     if mesh.expert > 1 and mesh.tensor > 1:
         problem = f"experts beside tensor parallelism: that {_BEYOND}"
         yield Fault("parallelism.expert", problem, "write tensor = 1")
+    if mesh.expert_neighbours > 1:
+        problem = f"tokens that nodes pass on: that {_BEYOND}"
+        yield Fault("parallelism.expert_neighbours", problem, "write 1")
     if mesh.expert_imbalance > 1:
         problem = "routes that are run are balanced"
         yield Fault("parallelism.expert_imbalance", problem, "write 1")

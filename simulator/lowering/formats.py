@@ -64,6 +64,20 @@ def operand_bytes(precision: str) -> Bytes | None:
     return 1.0 if precision == "fp8" else None
 
 
+def dispatch_bytes(precision: str) -> Bytes | None:
+    """Return the bytes of a number sent to experts; None for those of compute [B].
+
+    In fp8 128 numbers share a scale of four bytes.
+
+    Args:
+        precision: as the plan says.
+
+    >>> dispatch_bytes("fp8")
+    1.03125
+    """
+    return 1.0 + 4 / 128 if precision == "fp8" else None
+
+
 def cast_reads(kernels: str | None) -> int:
     """Return how often casts to the format of products read a factor [1].
 

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
-from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
+from simulator.lowering.formats import (
+    cast_reads,
+    dispatch_bytes,
+    element_bytes,
+    operand_bytes,
+)
 from simulator.lowering.passes import Passes, Recompute, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
@@ -188,6 +193,9 @@ def make_share(plan: Plan) -> Share:
         context=mesh.context,
         load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
         sums_within=plan.training.fused_accumulation,
+        dispatched=dispatch_bytes(plan.training.dispatch_precision),
+        neighbours=mesh.expert_neighbours,
+        nodes=mesh.expert_nodes or 0,
     )
 
 

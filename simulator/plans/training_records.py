@@ -10,6 +10,7 @@ from simulator.plans.fields import (
     MAX_LAYERS,
     Algorithm,
     ConvolutionAlgorithm,
+    DispatchPrecision,
     Framework,
     GradientPrecision,
     Optimizer,
@@ -53,6 +54,12 @@ class TrainingSection(Section):
         description="Ranks that agree, after each pass of a stage, on the largest"
         " numbers from which fp8 scales come: the tensor ranks, or all of the stage"
         " (Transformer Engine's delayed scaling).",
+    )
+    dispatch_precision: DispatchPrecision = Field(
+        default="compute",
+        description="Number format in which tokens, and gradients of what comes back,"
+        " are sent to experts: that of compute, or fp8 with a scale for every 128"
+        " numbers; what experts send is in that of compute.",
     )
     parameter_precision: GradientPrecision | None = Field(
         default=None,

@@ -41,6 +41,8 @@ ARITHMETIC = {
     "layers-split-twice",
     "layers-that-differ",
     "missing-fabric-and-network",
+    "neighbours-against-experts",
+    "nodes-of-no-neighbours",
     "precision-by-default",
     "precision-of-device",
     "replicas-not-whole",
