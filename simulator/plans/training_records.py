@@ -97,6 +97,12 @@ class TrainingSection(Section):
         description="Whether the products that give gradients of weights add them to"
         " the sum so far (Megatron-LM's gradient accumulation fusion).",
     )
+    gradient_copies: bool = Field(
+        default=False,
+        description="Whether the optimizer's step copies the gradients that it works on"
+        " into one block of their format and one of fp32, as DeepSpeed's ZeRO-1 does;"
+        " the allocator keeps the place of both.",
+    )
     post_validation: bool = Field(
         default=False,
         description="Whether each pipeline rank steps before all have agreed on the"

@@ -44,6 +44,7 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
 }
 MEMORY = {  # a quantity; rows outside the fit that have it, MAPE
     "simumax-b200": ("memory_allocated_bytes", 6, 0.01),
+    "bigscience-a100": ("memory_peak_bytes", 70, 0.14),
     "torchtitan": ("memory_reserved_bytes", 9, 0.035),
 }
 NEARLY_FULL = {  # rows that ran, predicted up to 4 % above the device's memory
