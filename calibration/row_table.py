@@ -156,9 +156,14 @@ class _Cells:
     flags: dict[str, bool] = field(default_factory=dict)
 
     def put(self, target: _Target, cell: str) -> None:
-        """Take in one cell; an empty one leaves the base plan's value."""
+        """Take in one cell; an empty one leaves the base plan's value.
+
+        Of what was measured, a row may lack all but the file's main quantity.
+        """
         kind, _, name = target.key.partition(".")
         if kind == "measured":
+            if not cell and name != self._main_quantity(name):
+                return
             try:
                 number = positive(cell, QUANTITIES.get(name, "s"))
             except ValueError as error:
@@ -177,6 +182,12 @@ class _Cells:
             self.overrides[target.key] = parse_value(cell)
         else:
             self.derive(target, cell)
+
+    def _main_quantity(self, otherwise: str) -> str:
+        """Return the file's main quantity, or another where it says none."""
+        meta = self.reading.mapping.get("meta")
+        given = meta.get("quantity") if isinstance(meta, dict) else None
+        return given if isinstance(given, str) else otherwise
 
     def derive(self, target: _Target, cell: str) -> None:
         """Set a plan key to a multiple of a cell; whole where the multiple is."""

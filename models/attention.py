@@ -58,7 +58,15 @@ def project(shape: TransformerShape, width: int) -> tuple[Operator, ...]:
             split=Split.INNER,
             function=JoinedHeads(),
         ),
-        Linear("projection", tokens, width, shape.hidden, bias=bias, split=Split.ROW),
+        Linear(
+            "projection",
+            tokens,
+            width,
+            shape.hidden,
+            bias=bias,
+            split=Split.ROW,
+            casts_input=True,
+        ),
     )
 
 

@@ -26,6 +26,8 @@ from models.work import Share, Work, matrix_work, memory_work
 class ExpertLinear:
     """Weight matrices of which every row of the input meets one.
 
+    In fp8 rows are cast, and weights once a step, which costs nothing here.
+
     FLOP are those of the rows that experts need; the dimensions are executed, with
     the rows that pad an expert up to its capacity.
 
@@ -76,19 +78,44 @@ class ExpertLinear:
             inner=inner,
             batch=self.experts / share.expert,
             element=share.element,
+            operand=share.operand,
         )
         padded = max(1.0, self.capacity)
         return replace(work, kind="grouped", flop=work.flop / padded)
 
+    def _cast(self, letter: str, share: Share, features: float) -> tuple[Work, ...]:
+        """Return the cast of one factor's rows, if there is any.
+
+        It is read in full, once more for each search of its largest number, and written
+        twice: transposed for the gradient of weights. What was sent in a narrow format,
+        inputs of the first product and gradients of the last, is only transposed.
+
+        Args:
+            letter: of the pass whose factor it is.
+            share: of the device.
+            features: of a row [1].
+        """
+        if share.operand is None:
+            return ()
+        arrived = "F" if self.split is Split.COLUMN else "I"
+        reads = share.element * max(share.cast_reads, 1)
+        if share.dispatched is not None and letter == arrived:
+            reads = 0.0
+        numbers = self._dims(share)[0] * features * self.experts / share.expert
+        size = (reads + 2 * share.operand) * numbers
+        return (memory_work(f"{self.name} cast {letter}", size),)
+
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return Y = X A, expert by expert."""
         rows, columns, inner = self._dims(share)
-        return (self._work(f"{self.name} F", share, (rows, columns, inner)),)
+        product = self._work(f"{self.name} F", share, (rows, columns, inner))
+        return (*self._cast("F", share, inner), product)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
         """Return dX = dY Aᵀ."""
         rows, columns, inner = self._dims(share)
-        return (self._work(f"{self.name} I", share, (rows, inner, columns)),)
+        product = self._work(f"{self.name} I", share, (rows, inner, columns))
+        return (*self._cast("I", share, columns), product)
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return dA = Xᵀ dY."""
@@ -103,7 +130,7 @@ class ExpertLinear:
         """
         divisor = share.tensor if self.split is Split.ROW else 1
         elements = self.capacity * self.rows * self.inner
-        return share.element * share.samples * elements / divisor
+        return share.factor * share.samples * elements / divisor
 
     def kept_for_weight(self, share: Share) -> float:
         """Return the bytes of the input, and of the gradient of the output [B]."""

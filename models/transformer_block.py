@@ -27,15 +27,16 @@ def block(shape: TransformerShape, *, is_dense: bool = False) -> tuple[Operator,
         is_dense: whether the block has a plain feed-forward part in any case.
     """
     norms, latent = shape.traits.norms, shape.latent
+    has_experts = shape.experts is not None and not is_dense
     attended = latent_attention(shape, latent) if latent else attention(shape)
     return (
         norm("attention norm", shape),
         *attended,
-        *((norm("attention output norm", shape),) if norms == 4 else ()),
+        *(_output_norm("attention output norm", shape) if norms == 4 else ()),
         residual("attention residual", shape),
-        *((norm("mlp norm", shape),) if norms > 1 else ()),
+        *((norm("mlp norm", shape, is_cast=not has_experts),) if norms > 1 else ()),
         *_second_part(shape, is_dense=is_dense),
-        *((norm("mlp output norm", shape),) if norms == 4 else ()),
+        *(_output_norm("mlp output norm", shape) if norms == 4 else ()),
         residual("mlp residual", shape),
     )
 
@@ -63,6 +64,11 @@ def reads(shape: TransformerShape, *, is_dense: bool = False) -> Reads:
         wires["shared gate up"] = (second,)
         wires["shared sum"] = (PREVIOUS, "combine")
     return wires
+
+
+def _output_norm(name: str, shape: TransformerShape) -> tuple[Operator, ...]:
+    """Return a norm that a residual addition reads."""
+    return (norm(name, shape, is_cast=False),)
 
 
 def _second_part(shape: TransformerShape, *, is_dense: bool) -> tuple[Operator, ...]:

@@ -20,14 +20,27 @@ from models.softmax import scores_kind
 from models.transformer_shape import Kernels, TransformerShape
 
 
-def norm(name: str, shape: TransformerShape) -> Elementwise:
-    """Return a layer norm or an RMS norm of the residual stream."""
+def norm(name: str, shape: TransformerShape, *, is_cast: bool = True) -> Elementwise:
+    """Return a layer norm or an RMS norm of the residual stream.
+
+    Args:
+        name: of the operator.
+        shape: of the transformer.
+        is_cast: whether only products read it, whose format writers may write.
+    """
     elements = shape.sequence_length * shape.hidden
     gains = 1 if shape.traits.norm == "rms" else 2
     function = Normalisation(shape.traits.norm, shape.hidden)
     table = RMS_NORM if shape.traits.norm == "rms" else LAYER_NORM
     moved = table[shape.kernels]
-    return norm_of(name, elements, gains * shape.hidden, function, moved=moved)
+    return norm_of(
+        name,
+        elements,
+        gains * shape.hidden,
+        function,
+        moved=moved,
+        cast_elements=elements if is_cast else 0,
+    )
 
 
 def norm_of(  # noqa: PLR0913 - what a normalisation is, whose kernels do it
@@ -38,6 +51,7 @@ def norm_of(  # noqa: PLR0913 - what a normalisation is, whose kernels do it
     split: Split = Split.NONE,
     *,
     moved: Moved = LAYER_NORM["library"],
+    cast_elements: int = 0,
 ) -> Elementwise:
     """Return a normalisation.
 
@@ -48,6 +62,7 @@ def norm_of(  # noqa: PLR0913 - what a normalisation is, whose kernels do it
         function: which normalisation.
         split: how tensor parallelism divides the elements.
         moved: bytes an element.
+        cast_elements: that writers may write in the format of products [1].
     """
     return Elementwise(
         name,
@@ -57,6 +72,7 @@ def norm_of(  # noqa: PLR0913 - what a normalisation is, whose kernels do it
         parameters=parameters,
         split=split,
         launches=moved.launches,
+        cast_elements=cast_elements,
         function=function,
     )
 
@@ -69,6 +85,7 @@ def activation(name: str, elements: int, split: Split) -> Elementwise:
         backward_bytes=6.0 * elements,
         kept_bytes=2.0 * elements,
         split=split,
+        cast_elements=elements,
         function=Activation("gelu"),
     )
 
@@ -90,6 +107,7 @@ def gate(name: str, rows: int, width: int, kernels: Kernels = "library") -> Elem
         kept_bytes=moved.kept * elements,
         split=Split.INNER,
         launches=moved.launches,
+        cast_elements=elements,
         function=Gate(width),
     )
 

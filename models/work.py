@@ -44,6 +44,10 @@ class Share:
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
+        dispatched: bytes of one number sent to experts; None for those of compute [B].
+        neighbours: expert ranks to whom a token is sent once, g; 1 if to each of its
+            experts [1].
+        nodes: groups of them to which a token goes at most; 0 if unlimited [1].
         context: context-parallel degree c, which attention has to know, as its rows
             meet the keys of c devices [1].
         gathered: context ranks whose tokens a device gathers to have whole samples, of
@@ -66,6 +70,21 @@ class Share:
     cast_reads: int = 2
     gathered: float = 1
     cast_parts: float = 1
+    dispatched: float | None = None
+    neighbours: float = 1
+    nodes: float = 0
+
+    @property
+    def is_cast_by_writers(self) -> bool:
+        """Whether kernels write what products read in the products' format."""
+        return self.operand is not None and not self.cast_reads
+
+    @property
+    def factor(self) -> float:
+        """Bytes of a number that a product of a block keeps or gathers [B]."""
+        if self.operand is None or self.cast_reads:
+            return self.element
+        return self.operand
 
 
 @dataclass(frozen=True, slots=True)

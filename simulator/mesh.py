@@ -4,17 +4,20 @@ Ranks are numbered tensor-innermost, then context, then data, then pipeline
 (Megatron-Core's order). The ranks of one pipeline stage are its plane; every group
 inside a plane is a `Span`, so that one rule says who its members are:
 
-===========  ==============  ============  ==========================================
-axis         ranks           stride        what its group does together
-===========  ==============  ============  ==========================================
-tensor       t               1             divides matrices
-context      c               t             divides the tokens of a sample
-expert       e               t             divides the experts
-data         d · c           t             holds the same dense parameters
-expert-data  d · c / e       t · e         holds the same experts
-shard        s               t             divides states (ZeRO, FSDP)
-replicate    d · c / s       t · s         holds the same part of them
-===========  ==============  ============  ==========================================
+=============  ==============  ============  ========================================
+axis           ranks           stride        what its group does together
+=============  ==============  ============  ========================================
+tensor         t               1             divides matrices
+context        c               t             divides the tokens of a sample
+expert         e               t             divides the experts
+expert-inside  g               t             passes tokens on to experts
+expert-across  e / g           t · g         sends tokens to those who pass them on
+data           d · c           t             holds the same dense parameters
+expert-data    d · c / e       t · e         holds the same experts
+shard          s               t             divides states (ZeRO, FSDP)
+replicate      d · c / s       t · s         holds the same part of them
+stage          t · c · d       1             agrees on scales of numbers
+=============  ==============  ============  ========================================
 
 Across planes, `pipeline` joins two stages, `embedding` the first and the last, and
 `model` all tensor ranks of all stages.
@@ -52,6 +55,7 @@ class Degrees:
         tensor, data, pipeline, context: lengths of the axes.
         expert: e, neighbours among data x context ranks that divide the experts.
         shard: s, those that divide states; 0 stands for all of them.
+        neighbours: g, of the expert ranks, to whom a token is sent once.
     """
 
     tensor: Count
@@ -60,6 +64,7 @@ class Degrees:
     context: Count = 1
     expert: Count = 1
     shard: Count = 0
+    neighbours: Count = 1
 
     @property
     def replicas(self) -> Count:
@@ -97,10 +102,15 @@ class Degrees:
             "model": Span(tensor, 1),
             "context": Span(self.context, tensor),
             "expert": Span(self.expert, tensor),
+            "expert-inside": Span(self.neighbours, tensor),
+            "expert-across": Span(
+                self.expert // self.neighbours, tensor * self.neighbours
+            ),
             "data": Span(replicas, tensor),
             "expert-data": Span(replicas // self.expert, tensor * self.expert),
             "shard": Span(shard, tensor),
             "replicate": Span(replicas // shard, tensor * shard),
+            "stage": Span(self.plane, 1),
         }
         return spans.get(axis, Span(1, 1))
 

@@ -56,6 +56,9 @@ def _token_faults(plan: Plan) -> Iterator[Fault]:
         problem = "a rank's tokens have more rows for some experts than for others"
         remedy = "write a longer sequence, or fewer experts"
         yield Fault("model.sequence_length", problem, remedy)
+    if mesh.expert_neighbours > 1:
+        problem = f"tokens that nodes pass on: that {_BEYOND}"
+        yield Fault("parallelism.expert_neighbours", problem, "write 1")
     if mesh.expert_imbalance > 1:
         problem = "routes that are run are balanced"
         yield Fault("parallelism.expert_imbalance", problem, "write 1")

@@ -27,6 +27,8 @@ class Elementwise:
             nothing [1].
         scales: whether the bytes scale with the element size (fp32 logits do not).
         kind: which memory-bound kernel it is.
+        cast_elements: of the output that products alone read, and that this kernel
+            writes in their format where writers cast [1].
         sliding: what places of a grid read of the input, by which it is then divided;
             None where each reads its own place only.
         function: what it computes; None where nothing executes it yet.
@@ -43,6 +45,7 @@ class Elementwise:
     scales: bool = True
     mask_bytes: float = 0.0
     kind: WorkKind = "memory"
+    cast_elements: float = 0.0
     sliding: Sliding | None = None
     function: Function | None = None
 
@@ -65,6 +68,9 @@ class Elementwise:
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return one memory-bound kernel, or several fused into one price."""
         size = self._bytes(self.forward_bytes, share)
+        if self.cast_elements and share.is_cast_by_writers:
+            narrowed = (share.element - share.factor) * self.cast_elements
+            size = size - narrowed * share.samples / degree(self.split, share)
         launches = self.launches[0]
         if launches == 0:
             return ()

@@ -21,6 +21,11 @@ class Linear:
         owns_weight: False where the weight is tied to another layer's [bool].
         needs_input_gradient: False where the input is the sample itself [bool].
         keeps_input: False where another operator keeps the same input [bool].
+        casts_input: whether it casts its input itself where writers cast, as what
+            attention gives is not; cast and transposed, that is then kept beside what
+            attention keeps [bool].
+        casts_gradient: the same of its output's gradient, which activations cast
+            [bool].
         parts: columns of the matrices that this one joins, where an implementation
             multiplies by each; empty if by one [1].
         is_apart: whether this implementation does so [bool].
@@ -37,6 +42,8 @@ class Linear:
     keeps_input: bool = True
     parts: tuple[int, ...] = ()
     is_apart: bool = False
+    casts_input: bool = False
+    casts_gradient: bool = True
 
     is_core_attention = False
 
@@ -83,13 +90,19 @@ class Linear:
         return (*works, memory_work(f"{self.name} sum I", size))
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
-        """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows."""
+        """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows.
+
+        Where writers cast, the kernel that casts dY sums it too, but for a row split,
+        which sums its part before that is gathered.
+        """
         each = [(inner, columns, rows) for rows, columns, inner in self._each(share)]
         weight = _products(f"{self.name} W", "weight", share, each)
-        if not self.bias:
+        if not self.bias or (share.is_cast_by_writers and self.split is not Split.ROW):
             return weight
         rows, columns, _ = self._dims(share)
         summed = share.element * rows * columns
+        if share.is_cast_by_writers:
+            summed = summed / share.sequence
         name = f"{self.name} bias W"
         return (*weight, memory_work(name, summed, function="bias weight"))
 
@@ -98,7 +111,10 @@ class Linear:
         if not self.keeps_input:
             return 0.0
         divisor = share.tensor if self.split is Split.ROW else share.sequence
-        return share.element * share.samples * self.rows * self.inner / divisor
+        width = share.factor
+        if self.casts_input and share.is_cast_by_writers:
+            width = width + share.element
+        return width * share.samples * self.rows * self.inner / divisor
 
 
 def _products(

@@ -43,8 +43,12 @@ _Parts = tuple[list[Item], tuple[Work, ...]]
 
 
 def narrowed(share: Share, ways: Ways) -> Ratio:
-    """Return what is left of a message's bytes where factors are cast before it [1]."""
-    return (share.operand or share.element) / share.element if ways.is_torch else 1.0
+    """Return what is left of a message's bytes where factors are cast before it [1].
+
+    As DTensor casts, and as writers do under Transformer Engine.
+    """
+    sent = share.operand or share.element if ways.is_torch else share.factor
+    return sent / share.element
 
 
 def gathered(message: Message, share: Share, ways: Ways) -> list[Item]:

@@ -17,6 +17,12 @@ dispatch backw.   all-to-all before the sum         reduce-scatter of the rows b
                                                     after the sum
 ================  ================================  ================================
 
+With neighbours g > 1 a token crosses nodes once for each node that it goes to: an
+all-to-all over the e / g ranks of one place in every node, with N copies of each token
+(as many nodes as the routing allows, at most k and e / g), and one over the g ranks of
+the node, with its k rows. What experts send is summed in their node first and takes the
+same way back. Rows sent in fp8 are smaller on the way to experts only.
+
 * under sequence parallelism, where each tensor rank dispatches its own tokens, as
 Megatron-Core's all-to-all dispatcher does. Without it all tensor ranks dispatch all
 tokens, and each holds a partial sum.
@@ -24,12 +30,16 @@ tokens, and each holds a partial sum.
 A router loads experts unevenly, and all wait for the device with most rows. Its rows
 over the mean lengthen the products, and the messages with rows.
 
-Limits: no tokens are sent before their number is known, which costs a small message
-that is not modelled; nor is the sum of the gradient norm over experts, a few bytes.
-Where a device has several experts it sorts what arrived, which is not counted either:
-each row read and written once more.
+Limits: the two all-to-alls of a node-limited exchange follow one another, where DeepEP
+passes tokens on as they come in; a token that meets two experts on one device goes
+there twice; a plan's imbalance holds for nodes too. No tokens are sent before their
+number is known, which costs a small message that is not modelled; nor is the sum of the
+gradient norm over experts, a few bytes. Where a device has several experts it sorts
+what arrived, which is not counted either: each row read and written once more.
 
-Source: Megatron-Core, MoEAlltoAllTokenDispatcher (token_dispatcher.py).
+Source: Megatron-Core, MoEAlltoAllTokenDispatcher (token_dispatcher.py); node-limited
+routing, DeepSeek-V3, arXiv:2412.19437, sections 2.1.2 and 3.2.2; fp8 on the way there,
+section 3.3.3 (from memory).
 """
 
 from __future__ import annotations
@@ -47,7 +57,12 @@ from topologies.units import Bytes
 
 
 def loaded(layer: Layer, share: Share) -> Iterator[tuple[Operator, Share]]:
-    """Yield operators in forward order, each with the share of the fullest device."""
+    """Yield operators in forward order, each with the share of the fullest device.
+
+    Only products of blocks are cast to a narrow format.
+    """
+    if layer.role != "block":
+        share = replace(share, operand=None)
     fullest = replace(share, samples=share.load * share.samples)
     is_at_experts = False
     for operator in layer.operators:
@@ -94,8 +109,9 @@ def gradient_sums(
 def _sent(exchange: TokenExchange, share: Share) -> Iterator[Message]:
     """Yield what carries rows to the experts: between devices, then to all of one."""
     rows = share.load * exchange.exchanged_bytes(share)
-    if is_any_above_one(share.expert):
-        yield _message(exchange, "all-to-all", "expert", rows)
+    if share.dispatched is not None:
+        rows = rows * share.dispatched / share.element
+    yield from _exchanged(exchange, share, rows)
     if is_any_above_one(share.sequence):
         yield _message(exchange, "all-gather", "tensor", share.sequence * rows)
 
@@ -105,8 +121,28 @@ def _returned(exchange: TokenExchange, share: Share) -> Iterator[Message]:
     rows = share.load * exchange.exchanged_bytes(share)
     if is_any_above_one(share.sequence):
         yield _message(exchange, "reduce-scatter", "tensor", share.sequence * rows)
-    if is_any_above_one(share.expert):
+    yield from reversed([*_exchanged(exchange, share, rows)])
+
+
+def _exchanged(exchange: TokenExchange, share: Share, rows: Bytes) -> Iterator[Message]:
+    """Yield what carries rows between devices: at once, or by nodes.
+
+    Args:
+        exchange: of tokens.
+        share: of the device.
+        rows: of all experts of the device's tokens [B].
+    """
+    if not is_any_above_one(share.expert):
+        return
+    if not is_any_above_one(share.neighbours):
         yield _message(exchange, "all-to-all", "expert", rows)
+        return
+    reached = min(share.expert / share.neighbours, exchange.copies)
+    reached = min(share.nodes or reached, reached)
+    if share.expert > share.neighbours:
+        copies = rows * reached / exchange.copies
+        yield _message(exchange, "all-to-all", "expert-across", copies)
+    yield _message(exchange, "all-to-all", "expert-inside", rows)
 
 
 def _summed(exchange: TokenExchange, share: Share) -> Iterator[Message]:

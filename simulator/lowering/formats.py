@@ -10,8 +10,9 @@ fp16 or bf16 weights. Per parameter, in bytes, an optimizer step in that mode
 In fp8 weights, activations and messages are bf16. Both factors of a product with
 weights are cast at each use, with one scale found anew for each, in blocks; the head,
 attention and all else stay in bf16, at its rate. That is torchao's float8 training with
-dynamic tensorwise scaling (from memory). Of the fp8 rate, products are taken to reach
-the share that they reach of others.
+dynamic tensorwise scaling (from memory). Under Transformer Engine's kernels scales are
+known before, and who casts what is in `models.operators.casts`. Of the fp8 rate,
+products are taken to reach the share that they reach of others.
 
 L-BFGS keeps n pairs of steps and of differences of gradients, the last gradient and
 the direction. In its two loops a pair takes two dot products (two vectors read) and two
@@ -61,6 +62,20 @@ def element_bytes(precision: str) -> int:
 def operand_bytes(precision: str) -> Bytes | None:
     """Return the bytes of a number cast for a product with weights, if it is [B]."""
     return 1.0 if precision == "fp8" else None
+
+
+def dispatch_bytes(precision: str) -> Bytes | None:
+    """Return the bytes of a number sent to experts; None for those of compute [B].
+
+    In fp8 128 numbers share a scale of four bytes.
+
+    Args:
+        precision: as the plan says.
+
+    >>> dispatch_bytes("fp8")
+    1.03125
+    """
+    return 1.0 + 4 / 128 if precision == "fp8" else None
 
 
 def cast_reads(kernels: str | None) -> int:

@@ -23,6 +23,7 @@ from models.operators import (
     Operator,
     Split,
 )
+from models.operators.casts import casts_backward, casts_forward, transposes
 from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
 from simulator.lowering.borders import border, gradient_border
@@ -75,8 +76,6 @@ def layer_passes(
         recompute: which activations the backward computes again.
         ways: how its messages are sent.
     """
-    if layer.role != "block":
-        share = replace(share, operand=None)
     operators = tuple(loaded(layer, share))
     each = [_forward(operator, layer, own, ways) for operator, own in operators]
     gathered = tokens_gathered(layer, share)
@@ -139,7 +138,7 @@ def _again(operator: Operator, share: Share) -> list[Item]:
 
     What was scattered is kept; sums are repeated.
     """
-    items: list[Item] = [*operator.forward(share)]
+    items: list[Item] = [*_cast(operator, share), *operator.forward(share)]
     is_summed = operator.split is Split.ROW and not is_any_above_one(share.sequence)
     if isinstance(operator, Linear) and is_summed and is_any_above_one(share.tensor):
         columns = operator.rows * operator.columns
@@ -156,10 +155,16 @@ def _forward(operator: Operator, layer: Layer, share: Share, ways: Ways) -> list
         return attention_forward(operator, share, ways.context)
     if isinstance(operator, Linear | Embedding) and is_split(operator, share):
         is_head = layer.role == "head"
-        return split_forward(operator, share, ways, is_head=is_head)
-    items: list[Item] = [*operator.forward(share)]
+        split = split_forward(operator, share, ways, is_head=is_head)
+        return [*_cast(operator, share), *split]
+    items: list[Item] = [*_cast(operator, share), *operator.forward(share)]
     received = border(operator, share)
     return [received, *items] if received else items
+
+
+def _cast(operator: Operator, share: Share) -> tuple[Work, ...]:
+    """Return the cast of what a product reads, where it has to do that itself."""
+    return casts_forward(operator, share) if isinstance(operator, Linear) else ()
 
 
 def _in_a_row(
@@ -177,6 +182,17 @@ def _backward_parts(
     operator: Operator, share: Share, ways: Ways
 ) -> tuple[list[Item], tuple[Work, ...]]:
     """Return what the gradients of inputs take, and what those of weights take."""
+    inputs, weights = _gradient_parts(operator, share, ways)
+    if not isinstance(operator, Linear):
+        return inputs, weights
+    casts = casts_backward(operator, share)
+    return [*casts, *inputs], (*transposes(operator, share), *weights)
+
+
+def _gradient_parts(
+    operator: Operator, share: Share, ways: Ways
+) -> tuple[list[Item], tuple[Work, ...]]:
+    """Return the same, factors of products being in their format."""
     if isinstance(operator, TokenExchange):
         return exchange_backward(operator, share), ()
     if isinstance(operator, FlashAttention) and is_any_above_one(share.context):

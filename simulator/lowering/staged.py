@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
-from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
+from simulator.lowering.formats import (
+    cast_reads,
+    dispatch_bytes,
+    element_bytes,
+    operand_bytes,
+)
 from simulator.lowering.held import Held, added
 from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.passes import Passes, Recompute, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
+from simulator.lowering.scales import agreed_scales
 from simulator.lowering.schedules.actions import Kind
 from simulator.lowering.stages import (
     Stage,
@@ -144,10 +150,14 @@ def _bodies(
     """Return the bodies of a stage's passes, by kind."""
     if plan.stage_times is not None:
         return {kind: profiled_pass(plan, stage, kind) for kind in ("F", "B", "I", "W")}
-    forward = (*before_forward, *(Repeat(p.forward, count) for p, count in passes))
+    there, back = agreed_scales(plan, stage)
+    layers = (Repeat(p.forward, count) for p, count in passes)
+    forward: tuple[Item, ...] = (*before_forward, *layers, *there)
     behind, before = tuple(reversed(passes)), before_backward
-    whole = (*before, *(Repeat(p.backward, count) for p, count in behind))
-    inputs = (*before, *(Repeat(p.backward_input, count) for p, count in behind))
+    layers = (Repeat(p.backward, count) for p, count in behind)
+    whole: tuple[Item, ...] = (*before, *layers, *back)
+    layers = (Repeat(p.backward_input, count) for p, count in behind)
+    inputs: tuple[Item, ...] = (*before, *layers, *back)
     weights = tuple(Repeat(p.backward_weight, count) for p, count in behind)
     where = f"of stage {stage.index}"
     return {
@@ -203,6 +213,9 @@ def make_share(plan: Plan) -> Share:
         context=mesh.context,
         load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
         sums_within=plan.training.fused_accumulation,
+        dispatched=dispatch_bytes(plan.training.dispatch_precision),
+        neighbours=mesh.expert_neighbours,
+        nodes=mesh.expert_nodes or 0,
     )
 
 

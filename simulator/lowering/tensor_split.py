@@ -15,6 +15,8 @@ vocabulary, fwd.   all-reduce of the output    reduce-scatter of the output
 vocabulary, bwd.   -                           all-gather of the gradient before
 =================  ==========================  ===============================
 
+Where writers cast to the format of products, all-gathers for products carry that.
+
 The vocabulary-parallel loss adds three all-reduces of one fp32 number a token: the
 maximum, the target's logit and the sum of exponentials.
 """
@@ -108,6 +110,7 @@ def _column_backward_input(operator: Linear, share: Share, ways: Ways) -> list[I
     summed = _message(f"{operator.name} gradient", pattern, size)
     if not is_sequence or ways.is_torch:
         return [*gradient, *scattered(summed, share, ways)]
+    size *= narrowed(share, ways)
     message = _message(f"{operator.name} input", "all-gather", size)
     if ways.is_beside:
         return [Beside(message, gradient), summed]

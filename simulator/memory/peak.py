@@ -22,7 +22,7 @@ from math import inf
 from models.model import Layer
 from simulator.convolutions.choice import workspace
 from simulator.job import Arrangement
-from simulator.lowering.formats import working_bytes
+from simulator.lowering.formats import element_bytes, working_bytes
 from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.schedules.actions import Kind
 from simulator.lowering.staged import make_share, stages_of
@@ -30,6 +30,7 @@ from simulator.lowering.states import held_states, updated_parameters
 from simulator.memory.parts import Memory, Peak
 from simulator.memory.stretches import Stretches
 from simulator.memory.walk import Moment, fullest
+from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
 from topologies.units import Bytes
 
@@ -90,9 +91,10 @@ def _rank_peak(
     states = held_states(plan, mine)
     moment = fullest(stretches.of_rank(mine, job.rows[rank]), workspaces)
     updated = updated_parameters(plan, mine)
-    step = Moment(working=working_bytes(plan.training.optimizer) * updated)
+    copies = _gradient_copies(plan) * updated
+    step = Moment(working=copies + working_bytes(plan.training.optimizer) * updated)
     if step.total > moment.total:
-        moment = step
+        moment, copies = step, 0.0
     allocated = sum(states) + moment.total
     parts = Memory(
         weights=states.weights,
@@ -102,10 +104,23 @@ def _rank_peak(
         working=moment.working,
         workspace=moment.workspace,
         buffers=moment.buffers,
-        allocator=job.profile.allocator_share * allocated,
+        allocator=job.profile.allocator_share * allocated + copies,
         overhead=job.profile.device_overhead,
     )
     return Peak(parts, rank, _in_words(moment))
+
+
+def _gradient_copies(plan: Plan) -> Bytes:
+    """Return what the optimizer's step copies of a gradient, in its format and in fp32.
+
+    Those are blocks of the size of all gradients, which find no place among those of
+    activations, and the allocator gives back none.
+
+    Source: DeepSpeed of February 2022, runtime/zero/stage_1_and_2.py, `step`.
+    """
+    if not plan.training.gradient_copies:
+        return 0.0
+    return element_bytes(plan.training.gradient_precision) + 4.0
 
 
 def _workspaces(job: Arrangement) -> dict[tuple[Layer, Kind], Bytes]:

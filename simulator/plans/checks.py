@@ -11,7 +11,11 @@ from simulator.errors import Fault
 from simulator.plans.building import build_model
 from simulator.plans.cluster_checks import cluster_faults, machine_faults
 from simulator.plans.fields import MAX_DEVICES
-from simulator.plans.format_checks import fixed_point_faults, precision_faults
+from simulator.plans.format_checks import (
+    fixed_point_faults,
+    precision_faults,
+    scale_faults,
+)
 from simulator.plans.layer_faults import layer_faults
 from simulator.plans.model_checks import model_faults
 from simulator.plans.node_checks import order_faults
@@ -77,11 +81,7 @@ def _faults(sections: Sections) -> Iterator[Fault]:
         order = sections.synchronization.ring_order
         yield from order_faults(order, sections.cluster.nodes)
     if sections.training:
-        yield from kept_faults(sections.training)
-    if sections.cluster and sections.training:
-        yield from precision_faults(sections.training, sections.cluster)
-    if sections.training:
-        yield from fixed_point_faults(sections.training)
+        yield from _training_faults(sections.training, sections)
     yield from _server_and_time_faults(sections)
     if sections.parallelism:
         yield from _mesh_faults(sections.parallelism, sections)
@@ -93,6 +93,16 @@ def _faults(sections: Sections) -> Iterator[Fault]:
             yield from context_faults(sections.parallelism, model, devices)
             yield from expert_faults(sections.parallelism, model, devices)
             yield from _layer_faults(sections.parallelism, model, sections)
+
+
+def _training_faults(training: TrainingSection, sections: Sections) -> Iterator[Fault]:
+    """Yield what is wrong with number formats."""
+    yield from kept_faults(training)
+    if sections.cluster:
+        yield from precision_faults(training, sections.cluster)
+    yield from fixed_point_faults(training)
+    if sections.model:
+        yield from scale_faults(sections.model, training)
 
 
 def _layer_faults(

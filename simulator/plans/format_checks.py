@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from simulator.errors import Fault
+from simulator.plans.model_records import ModelSection
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.training_records import TrainingSection
 from topologies import catalogue
@@ -23,6 +24,19 @@ def fixed_point_faults(training: TrainingSection) -> Iterator[Fault]:
         problem += f" {training.precision}: fixed-point training has one format"
         remedy = "leave gradient_precision out"
         yield Fault("training.gradient_precision", problem, remedy, involves=involves)
+
+
+def scale_faults(model: ModelSection, training: TrainingSection) -> Iterator[Fault]:
+    """Yield that only Transformer Engine's fp8 has scales to agree on."""
+    has_scales = training.precision == "fp8" and model.kernels == "engine"
+    if training.scale_group == "none" or has_scales:
+        return
+    yield Fault(
+        "training.scale_group",
+        "only fp8 by Transformer Engine's kernels has scales that ranks agree on",
+        'leave it out, or write precision = "fp8" and kernels = "engine"',
+        involves=("training.precision", "model.kernels"),
+    )
 
 
 def precision_faults(

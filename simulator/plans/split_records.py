@@ -208,6 +208,18 @@ class ParallelismSection(Section):
         " is dropped, and all wait for it.",
         examples=[1.2],
     )
+    expert_neighbours: Degree = Field(
+        default=1,
+        description="Of the devices that divide the experts, neighbours (of a node) to"
+        " whom a token is sent once, and among whom it goes on; 1: to each of its"
+        " experts by itself.",
+    )
+    expert_nodes: Degree | None = Field(
+        default=None,
+        description="Groups of such neighbours to which a token goes at most"
+        " (node-limited routing); left out, as many as it has experts.",
+        examples=[4],
+    )
     schedule: Schedule = Field(
         default="1f1b", description="Order of micro-batches in the pipeline."
     )
@@ -281,6 +293,7 @@ class ParallelismSection(Section):
             context=self.context,
             expert=self.expert,
             shard=self.shard,
+            neighbours=self.expert_neighbours,
         )
 
     @property

@@ -60,6 +60,7 @@ def expert_faults(
         involves = ("parallelism.expert",)
         key = "parallelism.expert_imbalance"
         yield Fault(key, f"{problem}, got {load:g}", remedy, involves=involves)
+    yield from _neighbour_faults(parallelism)
     if expert == 1:
         return
     key, count = "parallelism.expert", _num_experts(model)
@@ -72,6 +73,25 @@ def expert_faults(
         common = gcd(count, _replicas(parallelism, devices))
         remedy = f"expert = {nearest_divisor(common, expert)} would fit"
         yield Fault(key, problem, remedy, involves=("model.experts", *_MODEL))
+
+
+def _neighbour_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
+    """Yield why tokens cannot go to experts by way of neighbours."""
+    expert, neighbours = parallelism.expert, parallelism.expert_neighbours
+    if expert % neighbours:
+        yield Fault(
+            "parallelism.expert_neighbours",
+            f"groups of {neighbours} do not divide {expert} expert devices",
+            f"expert_neighbours = {nearest_divisor(expert, neighbours)} would fit",
+            involves=("parallelism.expert",),
+        )
+    if parallelism.expert_nodes is not None and neighbours == 1:
+        yield Fault(
+            "parallelism.expert_nodes",
+            "tokens go to each expert by itself, so that no groups limit them",
+            "write expert_neighbours, such as the devices of a node, or leave it out",
+            involves=("parallelism.expert_neighbours",),
+        )
 
 
 def _replicas(parallelism: ParallelismSection, devices: int | None) -> int:

@@ -10,12 +10,14 @@ from simulator.plans.fields import (
     MAX_LAYERS,
     Algorithm,
     ConvolutionAlgorithm,
+    DispatchPrecision,
     Framework,
     GradientPrecision,
     Optimizer,
     Precision,
     Pull,
     Quantity,
+    ScaleGroup,
     Scheme,
     SumPlace,
 )
@@ -46,6 +48,18 @@ class TrainingSection(Section):
         default_factory=_gradient_precision,
         description="Number format in which gradients are summed; left out, that of"
         " compute (fp32 for tf32, bf16 for fp8).",
+    )
+    scale_group: ScaleGroup = Field(
+        default="none",
+        description="Ranks that agree, after each pass of a stage, on the largest"
+        " numbers from which fp8 scales come: the tensor ranks, or all of the stage"
+        " (Transformer Engine's delayed scaling).",
+    )
+    dispatch_precision: DispatchPrecision = Field(
+        default="compute",
+        description="Number format in which tokens, and gradients of what comes back,"
+        " are sent to experts: that of compute, or fp8 with a scale for every 128"
+        " numbers; what experts send is in that of compute.",
     )
     parameter_precision: GradientPrecision | None = Field(
         default=None,
@@ -82,6 +96,12 @@ class TrainingSection(Section):
         default=False,
         description="Whether the products that give gradients of weights add them to"
         " the sum so far (Megatron-LM's gradient accumulation fusion).",
+    )
+    gradient_copies: bool = Field(
+        default=False,
+        description="Whether the optimizer's step copies the gradients that it works on"
+        " into one block of their format and one of fp32, as DeepSpeed's ZeRO-1 does;"
+        " the allocator keeps the place of both.",
     )
     post_validation: bool = Field(
         default=False,

@@ -32,6 +32,7 @@ from simulator.pricing.placement import Group, adapter_rate, group, ranks_per_no
 from simulator.pricing.price import NOTHING, Price, blocking, kernel, message
 from simulator.pricing.servers import Servers
 from simulator.workload import (
+    Axis,
     Beside,
     Body,
     HostTask,
@@ -46,6 +47,7 @@ from topologies.kernels import KernelTable
 from topologies.profile import Profile
 from topologies.units import Count, FlopPerSecond, Ratio, Seconds
 
+_FEW_BYTES: frozenset[Axis] = frozenset({"model", "stage"})
 _ALIGNED = 8  # numbers of two bytes in 16 B, which tensor cores load at once
 
 
@@ -255,10 +257,11 @@ class Pricer:
     def allowed(self, item: Message) -> Allowed:
         """Return how a collective may be run: the plan says it between replicas.
 
-        The norm is a few bytes over all ranks of a replica, for which there is a tree;
-        the parts of an all-to-all are sent all at once.
+        Norms over all ranks of a replica and scales over those of a stage are a few
+        bytes, for which there is a tree; the parts of an all-to-all are sent all at
+        once.
         """
-        if item.axis == "model":
+        if item.axis in _FEW_BYTES:
             return Allowed("tree")
         if item.pattern == "all-to-all":
             return Allowed("direct")
@@ -282,12 +285,12 @@ class Pricer:
     def group(self, item: Message) -> Group:
         """Return the ring that a message runs on, or what an exchange has of links.
 
-        The norm, for which no protocols were fitted, has the first of its links.
+        A few bytes, for which no protocols were fitted, have the first of its links.
         """
         if item.pattern == "all-to-all":
             return exchange_group(item.axis, self.degrees, self.cluster, self.profile)
         ring = group(item.axis, self.degrees, self.cluster, self.profile, item.pair)
-        return replace(ring, lanes=()) if item.axis == "model" else ring
+        return replace(ring, lanes=()) if item.axis in _FEW_BYTES else ring
 
 
 def _is_misaligned(work: Work) -> Count:

@@ -119,6 +119,15 @@ def test_an_empty_cell_leaves_the_base_value(write):
     assert file.rows[1].overrides == {"batch.global": 128}
 
 
+def test_a_row_may_lack_all_but_the_main_quantity(write):
+    meta = '[meta]\nquantity = "step_time_s"\n'
+    columns = COLUMNS + 'unused = "measured.memory_peak_bytes"\n'
+    table = CSV.replace("2,x", "2,3 GB").replace(",x", ",")
+    first, *others = read_score_file(write(TABLE + meta + columns, table)).rows
+    assert first.measured == {"step_time_s": 0.002, "memory_peak_bytes": 3e9}
+    assert all(row.measured.keys() == {"step_time_s"} for row in others)
+
+
 def test_a_table_from_a_spreadsheet(write):
     table = ("\ufeff" + CSV.replace("\n", "\r\n")).encode()
     assert len(read_score_file(write(TABLE + COLUMNS, table)).rows) == 3

@@ -3,9 +3,11 @@
 import pytest
 from hypothesis import given, settings
 
+from simulator.api import simulate
 from simulator.job import prepare
 from simulator.memory.peak import memory
-from tests.laws.small_plans import plan, plans
+from simulator.plan import Plan
+from tests.laws.small_plans import plan, plans, table
 
 S, H, V, A = 32, 64, 128, 8  # tokens, features, entries, heads
 FP16 = 2
@@ -143,3 +145,21 @@ def test_recomputation_never_needs_more_memory(small):
     }
     assert held["selective"] <= held["none"]
     assert held["full"] <= held["none"]
+
+
+def test_copies_of_gradients_stay_with_the_allocator():
+    """The step of each of d = 2 devices copies P / 2 gradients: 2 B and 4 B of each.
+
+    Where the step itself is fullest, they are tensors; else the allocator has kept
+    their place since the step before.
+    """
+    tables = table(data=2, micro=8, length=512)
+    tables["parallelism"]["zero"] = 1
+    plain = Plan.from_mapping(tables)
+    tables["training"]["gradient_copies"] = True
+    copying = Plan.from_mapping(tables)
+    before, after = (simulate(each).memory for each in (plain, copying))
+    parameters = before.weights / 2
+    assert after.allocated == before.allocated
+    copies = (2 + 4) * parameters / 2
+    assert after.allocator - before.allocator == pytest.approx(copies, rel=1e-12)

@@ -129,3 +129,55 @@ def test_formats_that_do_not_fit_are_told(training, device, problem):
     tables["training"] = training
     with pytest.raises(PlanError, match=problem):
         Plan.from_mapping(tables)
+
+
+def in_engine_fp8(group="none", **choices):
+    tables = table(precision="fp8", device=H100, sequence=True, **choices)
+    tables["model"] |= {"kernels": "engine", "attention": "flash", "dropout": False}
+    tables["training"]["scale_group"] = group
+    return Plan.from_mapping(tables)
+
+
+def test_gathers_for_products_carry_fp8_and_sums_do_not():
+    """Bytes of a block of s tokens and h features over t = 2 tensor ranks.
+
+    Gathered before products: the inputs of qkv and fc1, forward and again backward,
+    and the gradients of projection and fc2: 6 of s h, of 2 bytes, or of 1 in fp8.
+    Scattered: 4 of s h, forward projection and fc2, backward qkv and fc1, of 2 bytes.
+    Embedding and logits gather and scatter in 2 bytes: 3 and 2 of s h.
+    """
+    sh = 32 * 64
+    wide = plan(tensor=2, sequence=True, device=H100, precision="bf16")
+    for small, width in ((wide, 2), (in_engine_fp8(tensor=2), 1)):
+        rows = {(row.op, row.axis): row.bytes for row in simulate(small).ledger}
+        gathered = 6 * width + 3 * 2
+        assert rows["all-gather", "tensor"] == 2 * sh * gathered
+        assert rows["reduce-scatter", "tensor"] == 2 * sh * (4 + 2) * 2
+
+
+@pytest.mark.parametrize(("group", "groups"), [("tensor", 2), ("stage", 1)])
+def test_ranks_agree_on_scales_after_each_pass(group, groups):
+    """Each of 2 stages has 1 block of 4 products, and runs 2 micro-batches.
+
+    4 B for 3 numbers a product forward and 2 backward: 48 B and 32 B, by every group
+    of the stage's 2 x 2 ranks.
+    """
+    choices = {"tensor": 2, "data": 2, "pipeline": 2, "microbatches": 2}
+    small = in_engine_fp8(group, **choices)
+    plain = in_engine_fp8(**choices)
+    rows, without = (
+        {(row.op, row.axis): (row.bytes, row.count) for row in simulate(each).ledger}
+        for each in (small, plain)
+    )
+    before = without.get(("all-reduce", group), (0, 0))
+    size, count = rows["all-reduce", group]
+    assert size - before[0] == groups * 2 * 2 * (48 + 32)
+    assert count - before[1] == groups * 2 * 2 * 2
+
+
+@pytest.mark.parametrize("is_folded", [True, False])
+def test_engines_agree_where_ranks_agree_on_scales(is_folded):
+    choices = {"tensor": 2, "data": 2, "pipeline": 2, "per_node": 4}
+    job = prepare(in_engine_fp8("stage", **choices), is_folded=is_folded)
+    one, other = run(job, "analytical").step_time, run(job, "event").step_time
+    assert one == pytest.approx(other, rel=1e-9)
