@@ -27,6 +27,7 @@ from topologies.units import Seconds
 Network = Literal["host", "emulated"]
 Compute = Literal["real", "timed"]
 _FRAMEWORK = "training.framework"
+_RANKS_PER_CORE = 8  # that compute; each has torch and its part of the model
 _MOST_RANKS = 256  # each is a process and a pipe, and select() takes 1,024 of these
 
 
@@ -117,6 +118,13 @@ def _world(plan: Plan, options: Options) -> Iterator[World]:
             f"{count} ranks would each be a process of this machine, which "
             f"takes at most {_MOST_RANKS}; make the cluster smaller, or start them by "
             "torchrun"
+        )
+    cores = os.cpu_count() or 1
+    if options.compute == "real" and plan.world_size > _RANKS_PER_CORE * cores:
+        raise RunError(
+            f"{plan.world_size} ranks would compute on {cores} cores of this machine, "
+            f"which takes at most {_RANKS_PER_CORE} a core; make the cluster smaller, "
+            "start them by torchrun, or write --compute timed"
         )
     limits = Limits(waiting=options.patience, silence=5 * options.patience)
     if options.network == "host":

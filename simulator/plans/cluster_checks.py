@@ -31,7 +31,8 @@ def cluster_faults(cluster: ClusterSection) -> Iterator[Fault]:
         problem = f"{nodes} x {devices} = {cluster.num_devices} devices"
         yield Fault("cluster.nodes", problem, f"at most {MAX_DEVICES} are simulated")
     if cluster.fabric is not None:
-        yield from _name_fault("cluster.fabric", "link", cluster.fabric)
+        near = _usual_fabric(cluster)
+        yield from _name_fault("cluster.fabric", "link", cluster.fabric, near)
     elif devices > 1:
         problem = f"is missing: {devices} devices in a node need a link between them"
         usual = _usual_fabric(cluster)
@@ -85,7 +86,8 @@ def _usual_fabric(cluster: ClusterSection) -> str:
         return "nvlink-3"
 
 
-def _name_fault(key: str, kind: str, name: str) -> Iterator[Fault]:
+def _name_fault(key: str, kind: str, name: str, usual: str = "") -> Iterator[Fault]:
+    """Yield that a name is unknown; if `usual` begins with it, that was meant."""
     if kind == "device" and is_file_name(name):
         yield from _device_file_fault(key, name)
         return
@@ -95,7 +97,8 @@ def _name_fault(key: str, kind: str, name: str) -> Iterator[Fault]:
     small = name.lower()
     if _is_known(kind, small):
         names = (small, *names)  # it may be an alias, such as h100 for H100
-    remedy = choices(name, names, f"`simulate list {kind}s`")
+    near = usual if usual.startswith(small) else None
+    remedy = choices(name, names, f"`simulate list {kind}s`", near)
     yield Fault(key, f"unknown {kind} {shown(name)}", remedy)
 
 

@@ -128,7 +128,8 @@ def _literal(key: str, value: object) -> Fault:
         return Fault(key, problem, f"allowed: {', '.join(allowed)}")
     label = name.replace("_", " ")
     more = "`simulate list topologies`" if name == "topology" else ""
-    remedy = choices(value, allowed, more, near=value_of(name, value))
+    near = value_of(name, value)
+    remedy = choices(value, allowed, more, near if near in allowed else None)
     return Fault(key, f"unknown {label} {shown(value)}", remedy)
 
 

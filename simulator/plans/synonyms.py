@@ -210,6 +210,9 @@ VALUES: dict[str, dict[str, str]] = {
         "allgather": "all-gather",
     },
     "scheme": {
+        "a": "all-at-once",
+        "b": "in-turn",
+        "c": "in-slices",
         **dict.fromkeys(("ddp", "allreduce", "nccl", "horovod", "bsp"), "all-reduce"),
         **dict.fromkeys(("ps", "parameter_servers"), "parameter-server"),
     },

@@ -9,6 +9,7 @@ from simulator.plan import Plan
 from simulator.plans.network_records import NetworkSection
 
 _MAX_NODES = 4096  # beyond, routes are not looked at just to say something
+_MANY = 8  # devices of a node, which then often has several adapters
 _IDLE_ON_A_SWITCH = ("hop_latency", "routing", "multipath")
 
 
@@ -34,6 +35,17 @@ def state_notes(plan: Plan) -> list[str]:
     )
     same = "zero = 2 is here what zero = 1 is: whole gradients are kept"
     return [f"{same} up to the last micro-batch ({why})"]
+
+
+def adapter_notes(plan: Plan) -> list[str]:
+    """Return that several devices share one adapter which the plan did not ask for."""
+    cluster, network = plan.cluster, plan.cluster.network
+    if network is None or cluster.nodes == 1 or cluster.devices_per_node < _MANY:
+        return []
+    if "adapters_per_node" in network.model_fields_set:
+        return []
+    sharing = f"the {cluster.devices_per_node} devices of a node share one adapter"
+    return [f"cluster.network.adapters_per_node is left out: {sharing}"]
 
 
 def topology_notes(plan: Plan) -> list[str]:

@@ -201,7 +201,7 @@ def _trust(result: Result) -> str:
     profile = result.job.profile
     if not result.is_interval_measured:
         family = result.job.model.family
-        measured = f"no {family} network was measured on this device and these links"
+        measured = f"no such network ({family}) was measured on this device and links"
     else:
         measured = "the interval is that of rows outside the fit"
     return (

@@ -254,9 +254,20 @@ def test_values_of_others_stand_for_values_that_there_are():
         "recompute": fields.Recompute,
         "attention": fields.Attention,
         "context_method": fields.ContextMethod,
-        "scheme": fields.Scheme,
     }
     for name, kind in kinds.items():
         values = synonyms.VALUES[name]
         assert set(values.values()) <= set(get_args(kind))
         assert not set(values) & set(get_args(kind))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("cluster.fabric=NVLink", "did you mean 'nvlink-3'?"),
+        ("synchronization.scheme=ddp", "did you mean 'all-reduce'?"),
+    ],
+)
+def test_what_was_meant_goes_by_the_plan(change, said):
+    (line,) = fault_lines(GPT, (change,))
+    assert said in line

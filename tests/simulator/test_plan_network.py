@@ -25,7 +25,7 @@ from simulator.plans.wiring import (
     links_of,
     sheet_rates,
 )
-from simulator.reporting.notes import topology_notes
+from simulator.reporting.notes import adapter_notes, topology_notes
 from topologies.graphs.families import (
     FAMILIES,
     NODES,
@@ -382,3 +382,10 @@ def test_it_is_said_why_a_topology_cannot_matter(made, said):
     notes = topology_notes(made())
     assert len(notes) == bool(said)
     assert said in "".join(notes)
+
+
+def test_one_adapter_for_many_devices_is_said_unless_it_was_asked_for():
+    large = Plan.load("plans/gpt-175b-512gpu.toml")
+    assert adapter_notes(large) == []
+    (note,) = adapter_notes(large.replace({"cluster.network.adapters_per_node": None}))
+    assert "the 8 devices of a node share one adapter" in note

@@ -137,3 +137,12 @@ def test_more_ranks_than_a_machine_takes_are_refused(capsys, plan_file):
     code, _, err = called(capsys, "run", plan_file, *words)
     assert code != 0
     assert "ranks would each be a process of this machine" in err
+
+
+def test_more_ranks_than_cores_can_carry_are_refused(capsys, plan_file, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    words = ["--set", "batch.global=4096", "--set", "cluster.nodes=16"]
+    words += ["--set", "cluster.network.link=ethernet-10", "--set", "parallelism.data="]
+    code, _, err = called(capsys, "run", plan_file, *words)
+    assert code != 0
+    assert "ranks would compute on 1 cores of this machine" in err
