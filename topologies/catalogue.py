@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from topologies.hardware import Device, Link
-from topologies.profile_file import is_file_name
+from topologies.profile_file import is_file_name, tables_of
 from topologies.units import BytesPerSecond, format_quantity, parse_quantity
 
 _ROOT = Path(__file__).with_name("catalogue")
@@ -54,7 +54,7 @@ def _measured_device(name: str) -> Device:
     """The device in the table `[device]` of a file, which is its profile as well."""
     path = Path(name)
     try:
-        return _parse_device(tomllib.loads(path.read_text("utf-8"))["device"], name)
+        return _parse_device(tables_of(path.read_text("utf-8"))["device"], name)
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
     except KeyError as error:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def load_profile(name: str) -> Profile:
         return named_profile(name)
     path = Path(name)
     try:
-        return parse_profile(path.stem, tomllib.loads(path.read_text("utf-8")))
+        return _of_text(path.stem, path.read_text("utf-8"))
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
     except KeyError as error:
@@ -93,6 +93,17 @@ def load_profile(name: str) -> Profile:
     except (TypeError, ValueError) as error:
         problem = f"is no profile: {error}"
     raise UnknownProfileError(f"{path.name} {problem}")
+
+
+@lru_cache(maxsize=8)
+def _of_text(stem: str, text: str) -> Profile:
+    return parse_profile(stem, tables_of(text))
+
+
+@lru_cache(maxsize=8)
+def tables_of(text: str) -> Mapping[str, Any]:
+    """Return the tables of a profile's text; a plan looks at the same file often."""
+    return tomllib.loads(text)
 
 
 def is_file_name(name: str) -> bool:

@@ -79,6 +79,20 @@ QUICK = Grid(
         ({"name": "resnet18", "image": 64}, (1, 4)),
     ),
 )
+STUDIED = Grid(  # for the plans that run on emulated hosts: large batches of few kinds
+    rows=(32, 128, 512, 2048, 8192),
+    widths=(128, 256, 512, 1024),
+    channels=(64, 256),
+    sides=(4, 8, 16),
+    samples=(4, 32),
+    kernels=((3, 1), (1, 1), (3, 2)),
+    networks=(
+        ({"family": "mlp", "widths": [300, 700, 700]}, (32, 512, 4096)),
+        ({"family": "gpt", **_gpt(1, 144, 4, 64, 500)}, (2, 12, 48, 192)),
+        ({"family": "gpt", **_gpt(1, 272, 8, 64, 500)}, (2, 12, 48)),
+        ({"name": "resnet18", "image": 40}, (3, 12, 48)),
+    ),
+)
 CPU = Grid(
     rows=(1, 8, 32, 128, 512, 2048),
     widths=(16, 64, 256, 1024),
@@ -119,7 +133,7 @@ GPU = Grid(
         ({"name": "alexnet", "image": 192}, (8, 128, 512)),
     ),
 )
-GRIDS = {"toy": TOY, "quick": QUICK, "cpu": CPU, "gpu": GPU}
+GRIDS = {"toy": TOY, "quick": QUICK, "studied": STUDIED, "cpu": CPU, "gpu": GPU}
 
 
 def products(grid: Grid) -> Iterator[tuple[Linear, int]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from calibration.torch_engine.timed import results
+from calibration.torch_engine.studies import results
 from calibration.torch_engine.timed.running import run_timed
 from simulator.api import run
 from simulator.job import Job, prepare

@@ -1,6 +1,6 @@
 """What a cable between two hosts gives messages of gloo: the only thing calibrated.
 
-    python -m calibration.torch_engine.timed links
+    python -m calibration.torch_engine.studies links
     python -m calibration.fit_links gloo-emulated
 
 The first writes `calibration/measured/gloo-two-hosts.csv`, a row for every rate,

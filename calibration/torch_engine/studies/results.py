@@ -13,7 +13,7 @@ from simulator.plans.dumping import toml_value
 from simulator.version import VERSION
 
 FOLDER = Path(__file__).parents[2] / "measured"
-PROGRAM = "python -m calibration.torch_engine.timed"
+PROGRAM = "python -m calibration.torch_engine.studies"
 
 
 def head(title: str, arguments: str) -> list[str]:
@@ -44,13 +44,12 @@ def rows(entries: Iterable[Mapping[str, object]]) -> list[str]:
     return [line for entry in entries for line in ("", "[[row]]", *keys(entry))]
 
 
-def write(name: str, lines: Iterable[str], path: Path | None = None) -> None:
+def write(path: str | Path, lines: Iterable[str]) -> None:
     """Write a file of results.
 
     Args:
-        name: of the file in the folder of measurements.
+        path: of the file, or its name in the folder of measurements.
         lines: of it.
-        path: of another file.
     """
-    target = path or FOLDER / f"{name}.toml"
+    target = path if isinstance(path, Path) else FOLDER / f"{path}.toml"
     target.write_text("\n".join(lines) + "\n", "utf-8")

@@ -1,82 +1,40 @@
 """Plans drawn at random: graphs, rates, splits and sizes for a study.
 
 Sizes follow from times: what a plan sends is drawn as seconds on its links, so that a
-step takes about a second whatever the rate. Rates are held so that all hosts together
-send no more than the machine can forward.
+step takes about a second whatever the rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import log2, sqrt
+from math import sqrt
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
-from topologies.units import (
-    Bytes,
-    BytesPerSecond,
-    Count,
-    Ratio,
-    Seconds,
-    parse_quantity,
+from calibration.torch_engine.studies.networks import (
+    TOPOLOGIES,
+    Network,
+    drawn_network,
+    times_sent,
 )
+from calibration.torch_engine.studies.rows import Drawn, Keys
+from topologies.units import Bytes, parse_quantity
 
-_TOPOLOGIES = ("ring", "wheel", "star", "random")
 _ELEMENT = 4  # bytes of fp32
 _FLOP_RATE = parse_quantity(
     "1 TFLOP/s", "FLOP/s"
 )  # about that of the device below, to make compute worth a part
-_MOST_OF_ALL = 1_600  # Mbit/s that all hosts together may send
-_RATES = (50, 500)  # Mbit/s
-
-Mapping = dict[str, Any]
-
-
-class Drawn(NamedTuple):
-    """A plan of a study.
-
-    Fields:
-        name: kind, graph, hosts and rate.
-        kind: of split.
-        plan: as a mapping.
-    """
-
-    name: str
-    kind: str
-    plan: Mapping
-
-
-class Network(NamedTuple):
-    """The network of a drawn plan.
-
-    Fields:
-        hosts: how many [1].
-        rate: of every link, in Mbit/s.
-        keys: of `[cluster.network]`.
-    """
-
-    hosts: Count
-    rate: int
-    keys: Mapping
-
-    def bytes_in(self, time: Seconds) -> Bytes:
-        """Return what a link carries in a time [B]."""
-        return time * self.bandwidth
-
-    @property
-    def bandwidth(self) -> BytesPerSecond:
-        """Of every link [B/s]."""
-        return parse_quantity(f"{self.rate} Mbit/s", "B/s")
+_MOST_OF_ALL = 3_000  # Mbit/s that all hosts together may send
 
 
 def draw(rng: Random, kind: str) -> Drawn:
     """Return a plan of a kind; some cannot be built, and are to be drawn again."""
-    topology = rng.choice(_TOPOLOGIES)
+    topology = rng.choice(TOPOLOGIES)
     hosts = rng.choice((4, 6, 8) if kind == "pipeline" else (4, 5, 6, 8, 9, 10, 12))
     if kind in {"pipeline-data", "tensor-data"}:
         hosts = rng.choice((4, 6, 8, 10, 12))
-    network = _network(rng, topology, int(hosts))
+    network = drawn_network(rng, topology, int(hosts), _MOST_OF_ALL)
     plan = _KINDS[kind](rng, network)
     plan["training"] = {"precision": "fp32", "optimizer": "sgd"}
     plan["cluster"] = {
@@ -88,25 +46,11 @@ def draw(rng: Random, kind: str) -> Drawn:
     return Drawn(f"{kind} on {topology} of {hosts}", kind, plan)
 
 
-def _network(rng: Random, topology: str, hosts: int) -> Network:
-    low, high = _RATES[0], min(_RATES[1], _MOST_OF_ALL // hosts)
-    rate = round(low * (high / low) ** rng.random() / 10) * 10
-    keys: Mapping = {
-        "topology": topology,
-        "link": "ethernet-1",
-        "bandwidth": f"{rate} Mbit/s",
-        "multipath": "one",
-    }
-    if topology == "random":
-        keys |= {"probability": rng.choice((0.3, 0.4, 0.5)), "seed": rng.randrange(99)}
-    return Network(hosts, rate, keys)
-
-
-def _data(rng: Random, network: Network, algorithm: str) -> Mapping:
+def _data(rng: Random, network: Network, algorithm: str) -> Keys:
     """Data parallelism: gradients in buckets, during or after the backward passes."""
     time = rng.uniform(0.5, 1.4)
     layers = rng.randrange(3, 7)
-    size = network.bytes_in(time) / _times_sent(algorithm, network.hosts)
+    size = network.bytes_in(time) / times_sent(algorithm, network.hosts)
     width = _width(size / layers)
     parameters = layers * width**2
     compute = rng.uniform(0.1, 0.8) * time
@@ -126,26 +70,19 @@ def _data(rng: Random, network: Network, algorithm: str) -> Mapping:
     }
 
 
-def _times_sent(algorithm: str, hosts: Count) -> Ratio:
-    """Return about how often the busiest port carries the buffer."""
-    if algorithm == "parameter-server":
-        return 2 * (hosts - 1)
-    return 2 * log2(hosts) if algorithm == "tree" else 2 * (hosts - 1) / hosts
-
-
-def _pipeline(rng: Random, network: Network) -> Mapping:
+def _pipeline(rng: Random, network: Network) -> Keys:
     """A pipeline over all hosts."""
     return _staged(rng, network, stages=int(network.hosts), replicas=1)
 
 
-def _pipeline_data(rng: Random, network: Network) -> Mapping:
+def _pipeline_data(rng: Random, network: Network) -> Keys:
     """Pipelines side by side, with gradients between them."""
     hosts = int(network.hosts)
     stages = rng.choice([p for p in (2, 3, 4) if hosts % p == 0 and hosts // p > 1])
     return _staged(rng, network, stages=stages, replicas=hosts // stages)
 
 
-def _staged(rng: Random, network: Network, *, stages: int, replicas: int) -> Mapping:
+def _staged(rng: Random, network: Network, *, stages: int, replicas: int) -> Keys:
     layers = stages * rng.randrange(1, 3)
     if replicas > 1:
         size = network.bytes_in(rng.uniform(0.4, 1.0)) * stages / 2
@@ -171,7 +108,7 @@ def _staged(rng: Random, network: Network, *, stages: int, replicas: int) -> Map
     }
 
 
-def _tensor_data(rng: Random, network: Network) -> Mapping:
+def _tensor_data(rng: Random, network: Network) -> Keys:
     """Matrices divided over two hosts, and replicas of such pairs."""
     layers = 2 * rng.randrange(1, 3)
     size = network.bytes_in(rng.uniform(0.4, 1.0))
@@ -197,7 +134,7 @@ def _width(size: Bytes) -> int:
     return max(16, 16 * round(sqrt(size / _ELEMENT) / 16))
 
 
-_KINDS: dict[str, Callable[[Random, Network], Mapping]] = {
+_KINDS: dict[str, Callable[[Random, Network], Keys]] = {
     "ring": partial(_data, algorithm="ring"),
     "tree": partial(_data, algorithm="tree"),
     "halving-doubling": partial(_data, algorithm="halving-doubling"),
