@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from calibration.torch_engine.splits.context import divide_tokens, places
 from calibration.torch_engine.splits.experts import spread
 from calibration.torch_engine.splits.neurons import divide_neurons
 from calibration.torch_engine.splits.replicas import replicate
-from calibration.torch_engine.splits.sharded import shard
+from calibration.torch_engine.splits.sharded import shard, whole_layers
 from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
@@ -33,6 +33,7 @@ from simulator.plans.layer_choices import (
     method_of,
     recompute_of,
 )
+from simulator.plans.records import ParallelismSection
 from simulator.workload import Axis
 
 FORMATS = {
@@ -69,6 +70,8 @@ class Local:
         experts: parameters that not all replicas hold.
         neurons: the dense layers behind the stages whose neurons the replicas divide.
         table: the shared table, where another rank holds a copy of it.
+        undivided: parameters that every replica holds whole, though it has parts of
+            others, by layer, the last first.
     """
 
     model: Model
@@ -77,6 +80,7 @@ class Local:
     table: nn.Parameter | None
     experts: list[nn.Parameter]
     neurons: Part | None = None
+    undivided: Sequence[Sequence[nn.Parameter]] = ()
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return parameters by their names in the whole model, shared ones once."""
@@ -115,6 +119,7 @@ def build_local(task: Assignment, groups: Groups) -> Local:
                 divided[name] = ("expert", 0)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
     is_bucketed = mesh.replicas > 1 and plan.synchronization.overlap and not is_sharded
+    undivided = _undivided(parts.values(), mesh) if is_sharded else []
     stages = []
     for number, part in parts.items():
         module: nn.Module = part
@@ -124,7 +129,7 @@ def build_local(task: Assignment, groups: Groups) -> Local:
             module = shard(
                 part,
                 groups.mesh_of_shards(),
-                is_resharded=mesh.reshard,
+                choices=mesh,
                 compute=FORMATS[plan.training.precision],
                 reduced=wide,
             )
@@ -136,7 +141,15 @@ def build_local(task: Assignment, groups: Groups) -> Local:
     neurons = _by_neurons(network, plan, groups)
     if neurons is not None:
         divided |= {name: ("data", 0) for name, _ in neurons.named_parameters()}
-    return Local(model, tuple(stages), divided, table, experts, neurons)
+    return Local(model, tuple(stages), divided, table, experts, neurons, undivided)
+
+
+def _undivided(
+    parts: Iterable[Part], mesh: ParallelismSection
+) -> list[list[nn.Parameter]]:
+    """Return the parameters of layers that every replica holds whole, last first."""
+    layers = [layer for part in parts for layer in whole_layers(part, mesh)]
+    return [list(layer.parameters()) for layer in reversed(layers)]
 
 
 def _by_neurons(network: Network, plan: Plan, groups: Groups) -> Part | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from simulator.errors import Fault, PlanError
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import is_served
+from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons
 from simulator.plans.records import ParallelismSection
@@ -28,7 +29,7 @@ def refuse(plan: Plan) -> None:
 def _faults(plan: Plan) -> Iterator[Fault]:
     mesh = plan.parallelism
     yield from _token_faults(mesh)
-    yield from _state_faults(mesh)
+    yield from _state_faults(plan)
     if any(len(ranks) > 1 for ranks in mesh.placement):
         problem = f"{mesh.schedule} keeps two copies of a stage, which {_BEYOND}"
         yield Fault("parallelism.schedule", problem, "choose another, such as zb-v")
@@ -66,11 +67,29 @@ def _token_faults(mesh: ParallelismSection) -> Iterator[Fault]:
         yield Fault("parallelism.expert_imbalance", problem, "write 1")
 
 
-def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
+def _layer_state_faults(plan: Plan) -> Iterator[Fault]:
+    """Yield states of single layers that are divided in ways that are not run."""
+    mesh, training = plan.parallelism, plan.training
+    for index, rule in enumerate(mesh.layers):
+        if rule.zero is None or rule.zero == mesh.zero or mesh.replicas == 1:
+            continue
+        key = f"parallelism.layers[{index}].zero"
+        if mesh.zero < 3 or rule.zero:
+            problem = f"{rule.zero} beside zero = {mesh.zero}: that {_BEYOND}"
+            yield Fault(key, problem, "zero = 0 beside zero = 3 is run")
+        elif training.precision not in {"tf32", kept_precision(plan)}:
+            problem = f"0, with parameters in {kept_precision(plan)} beside others"
+            problem += f" that are gathered in {training.precision}: that {_BEYOND}"
+            yield Fault(key, problem, 'write precision = "fp32"')
+
+
+def _state_faults(plan: Plan) -> Iterator[Fault]:
     """Yield ways of dividing states that torch has not, or that are not run."""
+    mesh = plan.parallelism
     if mesh.gather != "layer":
         problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
         yield Fault("parallelism.gather", problem, "leave it out")
+    yield from _layer_state_faults(plan)
     if mesh.zero == 2 and mesh.replicas > 1:
         problem = "2: torch divides gradients only with parameters"
         remedy = "write zero = 3 and reshard = false"

@@ -239,6 +239,9 @@ class Trainer:
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
             dense = (each for each in self.parameters.values() if id(each) not in own)
             average(dense, self.groups.group("data"), wide)
+        for layer in self.local.undivided:
+            wide = FORMATS[plan.training.gradient_precision]
+            average(layer, self.groups.group("data"), wide)
         if self.local.experts:
             has_copies = mesh.replicas > mesh.expert
             group = self.groups.group("expert-data") if has_copies else None
@@ -256,11 +259,14 @@ class Trainer:
         """Return the parameters that no other rank counts in the norm."""
         groups, local = self.groups, self.local
         is_copy = local.table is not None and groups.pipeline > 0
+        undivided = {id(each) for layer in local.undivided for each in layer}
+        is_counting = not undivided or dist.get_rank(groups.group("shard")) == 0
         return {
             id(each)
             for name, each in self.parameters.items()
             if (name in local.divided or groups.tensor == 0)
             and not (is_copy and each is local.table)
+            and (is_counting or id(each) not in undivided)
         }
 
     def _learnt(self) -> dict[str, Any]:
