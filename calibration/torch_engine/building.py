@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from calibration.torch_engine.splits.experts import (
 )
 from calibration.torch_engine.splits.neurons import divide_neurons
 from calibration.torch_engine.splits.replicas import Copies, replicate
-from calibration.torch_engine.splits.sharded import Apart, Division, shard
+from calibration.torch_engine.splits.sharded import Apart, Division, shard, whole_layers
 from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
@@ -83,6 +83,8 @@ class Local:
         experts: parameters that not all replicas hold.
         neurons: the dense layers behind the stages whose neurons the replicas divide.
         table: name of the shared table, where another rank holds a copy of it.
+        undivided: parameters that every replica holds whole, though it has parts of
+            others, by layer, the last first.
     """
 
     model: Model
@@ -91,6 +93,7 @@ class Local:
     table: str | None
     experts: list[nn.Parameter]
     neurons: Part | None = None
+    undivided: Sequence[Sequence[nn.Parameter]] = ()
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return parameters by their names in the whole model, shared ones once."""
@@ -136,6 +139,7 @@ def build_local(
     is_averaged = mesh.replicas > 1 and mesh.zero < 2 and not is_served(plan)
     is_whole = not DESIGNS[mesh.schedule].has_parts  # else see `splits.buckets`
     is_bucketed = is_averaged and plan.synchronization.overlap and is_whole
+    undivided = _undivided(parts.values(), mesh) if is_sharded else []
     stages = []
     for number, part in parts.items():
         module: nn.Module = part
@@ -151,7 +155,15 @@ def build_local(
     neurons = _by_neurons(network, plan, groups)
     if neurons is not None:
         divided |= {name: (("data", 0),) for name, _ in neurons.named_parameters()}
-    return Local(model, tuple(stages), divided, table, experts, neurons)
+    return Local(model, tuple(stages), divided, table, experts, neurons, undivided)
+
+
+def _undivided(
+    parts: Iterable[Part], mesh: ParallelismSection
+) -> list[list[nn.Parameter]]:
+    """Return the parameters of layers that every replica holds whole, last first."""
+    layers = [layer for part in parts for layer in whole_layers(part, mesh)]
+    return [list(layer.parameters()) for layer in reversed(layers)]
 
 
 def _division(plan: Plan, groups: Groups) -> Division:
@@ -161,8 +173,7 @@ def _division(plan: Plan, groups: Groups) -> Division:
     return Division(
         mesh=groups.mesh_of_shards(),
         policy=MixedPrecisionPolicy(*formats),
-        is_resharded=mesh.reshard,
-        is_stage=mesh.pipeline > 1,
+        choices=mesh,
         experts=Apart(groups.mesh("expert-data"), mesh.replicas)
         if mesh.expert > 1
         else None,

@@ -17,11 +17,14 @@ def counted(local: Local, groups: Groups) -> set[int]:
     is_copy = local.table is not None and groups.pipeline > 0
     if groups.has("copies") and 2 * groups.pipeline >= groups.degrees.pipeline:
         return set()
+    undivided = {id(each) for layer in local.undivided for each in layer}
+    is_counting = not undivided or dist.get_rank(groups.group("shard")) == 0
     return {
         id(each)
         for name, each in local.parameters().items()
         if (name in local.divided or groups.tensor == 0)
         and not (is_copy and name == local.table)
+        and (is_counting or id(each) not in undivided)
     }
 
 

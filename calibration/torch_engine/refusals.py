@@ -8,9 +8,9 @@ from calibration.torch_engine.routes import is_balanced
 from simulator.errors import Fault, PlanError
 from simulator.lowering.keeping import BY_OPERATORS
 from simulator.lowering.schedules.table import DESIGNS
+from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons
-from simulator.plans.records import ParallelismSection
 
 _BEYOND = "is simulated, but not run yet"
 
@@ -29,7 +29,7 @@ def refuse(plan: Plan) -> None:
 def _faults(plan: Plan) -> Iterator[Fault]:
     mesh = plan.parallelism
     yield from _token_faults(plan)
-    yield from _state_faults(mesh)
+    yield from _state_faults(plan)
     if mesh.recompute in BY_OPERATORS:
         problem = f"{mesh.recompute}: recomputation by operators {_BEYOND}"
         yield Fault("parallelism.recompute", problem, "allowed: none, selective, full")
@@ -64,11 +64,32 @@ def _token_faults(plan: Plan) -> Iterator[Fault]:
         yield Fault("parallelism.expert_imbalance", problem, "write 1")
 
 
-def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
+def _layer_state_faults(plan: Plan) -> Iterator[Fault]:
+    """Yield states of single layers that are divided in ways that are not run."""
+    mesh, training = plan.parallelism, plan.training
+    for index, rule in enumerate(mesh.layers):
+        if rule.zero is None or rule.zero == mesh.zero or mesh.replicas == 1:
+            continue
+        key = f"parallelism.layers[{index}].zero"
+        if mesh.zero < 3 or rule.zero:
+            problem = f"{rule.zero} beside zero = {mesh.zero}: that {_BEYOND}"
+            yield Fault(key, problem, "zero = 0 beside zero = 3 is run")
+        elif mesh.pipeline * mesh.expert > 1:
+            problem = f"0 in a stage of a pipeline, or beside experts: that {_BEYOND}"
+            yield Fault(key, problem, "leave it out")
+        elif training.precision not in {"tf32", kept_precision(plan)}:
+            problem = f"0, with parameters in {kept_precision(plan)} beside others"
+            problem += f" that are gathered in {training.precision}: that {_BEYOND}"
+            yield Fault(key, problem, 'write precision = "fp32"')
+
+
+def _state_faults(plan: Plan) -> Iterator[Fault]:
     """Yield ways of dividing states that torch has not, or that are not run."""
+    mesh = plan.parallelism
     if mesh.gather != "layer":
         problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
         yield Fault("parallelism.gather", problem, "leave it out")
+    yield from _layer_state_faults(plan)
     if mesh.zero == 2 and mesh.pipeline * mesh.expert > 1:
         problem = f"dividing gradients of stages or experts {_BEYOND}"
         yield Fault("parallelism.zero", problem, "write zero = 1")

@@ -260,6 +260,8 @@ class Trainer:
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
             dense = (each for each in self.parameters.values() if id(each) not in own)
             sum_gradients(dense, self._copies, wide, mesh.replicas)
+        for layer in self.local.undivided:
+            sum_gradients(layer, self._copies, wide, mesh.replicas)
         for buckets in self.buckets.values():
             buckets.land()
         if self.local.experts and not self._has_parts:

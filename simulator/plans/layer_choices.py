@@ -97,12 +97,12 @@ def described(rule: LayerSection) -> str:
     """Return what a table says, such as `layers fc*: split neurons, scheme in-turn`."""
     which = {"match", "blocks", "stage_blocks"}
     said = rule.model_dump(exclude_none=True, exclude=which).items()
-    names = f"layers {rule.match}"
-    if rule.blocks is not None:
-        names += f", blocks {rule.blocks}"
+    numbers = [] if rule.blocks is None else [f"blocks {rule.blocks}"]
     if rule.stage_blocks is not None:
-        names += f", blocks {rule.stage_blocks} of each stage"
-    return f"{names}: " + ", ".join(f"{k} {v}" for k, v in said)
+        numbers.append(f"blocks {rule.stage_blocks} of each stage")
+    names = f"layers {rule.match}" + (f" ({', '.join(numbers)})" if numbers else "")
+    values = (f"{key} {str(value).lower()}" for key, value in said)
+    return f"{names}: {', '.join(values)}"
 
 
 def product_of(layer: Layer) -> Linear | None:

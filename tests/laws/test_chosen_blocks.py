@@ -134,5 +134,16 @@ def test_engines_agree_on_chosen_blocks(schedule):
 
 def test_the_report_says_which_blocks():
     said = chosen({"stage_blocks": ":1", "blocks": "::2"}, layers=4, pipeline=2)
-    line = "layers block, blocks ::2, blocks :1 of each stage: recompute full"
+    line = "layers block (blocks ::2, blocks :1 of each stage): recompute full"
     assert line in text_report(simulate(said))
+
+
+def test_stages_balanced_by_time_give_repeated_blocks_more_room():
+    heavy = {"hidden": 4096, "layers": 12, "pipeline": 2, "length": 2048, "micro": 4}
+    first = chosen({"blocks": ":6"}, **heavy)
+    balanced = prepare(first.replace({"parallelism.balance": "time"}))
+    blocks = [
+        sum(layer.role == "block" for layer in low.stage.layers)
+        for low in balanced.stages
+    ]
+    assert blocks[0] < blocks[1]

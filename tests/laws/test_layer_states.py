@@ -4,6 +4,8 @@ The small GPT of `test_sharding_ledger`: blocks of 12 h² + 13 h, and a root of 
 and head, which share a table. e bytes a gathered parameter, g a reduced gradient.
 """
 
+import tomllib
+
 import pytest
 
 from simulator.api import simulate
@@ -12,6 +14,7 @@ from simulator.lowering.sharding.rule import sharding_of
 from simulator.lowering.sharding.units import parts_of
 from simulator.lowering.sharding.visits import Order, visits_of
 from simulator.memory.peak import memory
+from simulator.plan import Plan
 from tests.laws.small_plans import plan
 
 S, H, V = 32, 64, 128
@@ -163,3 +166,23 @@ def test_a_whole_model_by_name_is_plain_data_parallelism(zero):
     kept = whole.replace({"training.parameter_precision": "fp16"})
     held, none = (memory(prepare(each))[0] for each in (kept, divided(0)))
     assert held.states == none.states
+
+
+@BOTH
+def test_owners_broadcast_only_what_they_divide(engine):
+    """torch's ZeRO-1: an owner broadcasts every tensor whose state is divided, here
+    those of L blocks; gradients of all are summed in DDP's buckets.
+    """
+    small = divided(1, *ENDS).replace({"training.framework": "torch"})
+    rows = sent(small, engine)
+    assert rows["broadcast", "shard"][0] == E * LAYERS * BLOCK
+    assert rows["all-reduce", "data"][0] == G * (ROOT + LAYERS * BLOCK)
+
+
+def test_plans_with_choices_for_layers_are_written_and_read_back():
+    rules = (
+        {"blocks": ":2", "zero": 0, "context": 1},
+        {"stage_blocks": "-1", "reshard": False, "recompute": "full"},
+    )
+    small = divided(3, *rules, pipeline=2)
+    assert Plan.from_mapping(tomllib.loads(small.dump())) == small

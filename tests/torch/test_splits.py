@@ -10,8 +10,10 @@ torch = pytest.importorskip("torch")
 from small_plans import GPT, LLAMA, MIXTURE, MLP, Worlds, plan_of  # noqa: E402
 
 from calibration.torch_engine.reference import deviation  # noqa: E402
+from calibration.torch_engine.refusals import refuse  # noqa: E402
 from calibration.torch_engine.task import ledger_of  # noqa: E402
 from simulator import simulate  # noqa: E402
+from simulator.errors import PlanError  # noqa: E402
 
 # Four steps in fp32, whose sums are taken in other orders: a few roundings (1.2e-7)
 # of the largest number of a tensor.
@@ -243,6 +245,26 @@ CASES = {
             "parallelism__reduce_each": False,
         },
     ),
+    "states but for those of one block": (
+        GPT,
+        {
+            "parallelism__zero": 3,
+            "parallelism__layers": [{"match": "block", "blocks": "0", "zero": 0}],
+        },
+    ),
+    "states of blocks alone, one of which stays gathered": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 3,
+            "parallelism__shard": 2,
+            "parallelism__layers": [
+                {"match": "embedding", "zero": 0},
+                {"match": "head", "zero": 0},
+                {"match": "block", "blocks": "0", "reshard": False},
+            ],
+        },
+    ),
     "states of a perceptron": (MLP, {"parallelism__zero": 3}),
     "states of rows that four ranks do not divide": (
         MLP,
@@ -317,3 +339,39 @@ def test_gradients_can_be_sent_in_half_precision(worlds):
     (row,) = ledger_of(reports)
     assert (row.op, row.axis, row.bytes, row.count) == ("all-reduce", "data", 5972, 1)
     assert simulate(plan).ledger == (row,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "problem"),
+    [
+        ({"parallelism__zero": 1}, {"zero": 0}, "0 beside zero = 1"),
+        ({"parallelism__zero": 3}, {"zero": 1}, "1 beside zero = 3"),
+        (
+            {"parallelism__zero": 3, "training__precision": "fp16"},
+            {"zero": 0},
+            "0, with parameters in fp32 beside others that are gathered in fp16",
+        ),
+        (
+            {
+                "cluster__devices_per_node": 4,
+                "parallelism__context": 2,
+                "parallelism__tensor": 2,
+                "parallelism__sequence": True,
+            },
+            {"context": 1},
+            "whole samples beside sequence parallelism",
+        ),
+    ],
+)
+def test_choices_for_layers_that_are_not_run_are_refused(changes, rule, problem):
+    plan = plan_of(
+        LLAMA,
+        **changes,
+        parallelism__layers=[{"match": "block", "blocks": "0", **rule}],
+    )
+    with pytest.raises(PlanError) as caught:
+        refuse(plan)
+    (fault,) = caught.value.faults
+    (key,) = rule.keys() - {"match", "blocks"}
+    assert fault.key == f"parallelism.layers[0].{key}"
+    assert fault.problem.startswith(problem)

@@ -1,4 +1,8 @@
-"""States divided among replicas: FSDP2, a unit a layer, as the simulator has them."""
+"""States divided among replicas: FSDP2, a unit a layer, as the simulator has them.
+
+Layers that the plan wants whole are no unit, and the root ignores them; their gradients
+are averaged after the passes, a message a layer.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from torch.distributed.tensor import Shard
 
 from calibration.modules import LayerModule, Part
 from calibration.modules.products import Experts
+from simulator.plans.layer_choices import reshard_of, zero_of
+from simulator.plans.records import ParallelismSection
 
 
 class Apart(NamedTuple):
@@ -32,15 +38,13 @@ class Division(NamedTuple):
     Fields:
         mesh: of the ranks that divide them, behind those that hold the same parts.
         policy: formats in which they are gathered, and gradients summed.
-        is_resharded: whether gathered parameters are dropped after forward.
-        is_stage: whether they are those of a pipeline's stage.
+        choices: which layers are divided, and which drop parameters after forward.
         experts: how those are divided that not all replicas hold, if any.
     """
 
     mesh: DeviceMesh
     policy: MixedPrecisionPolicy
-    is_resharded: bool
-    is_stage: bool
+    choices: ParallelismSection
     experts: Apart | None = None
 
 
@@ -55,19 +59,41 @@ def shard(part: Part, division: Division) -> nn.Module:
         part: with whole parameters.
         division: of them.
     """
-    mesh, policy = division.mesh, division.policy
+    mesh, policy, choices = division.mesh, division.policy, division.choices
     layers = [each for each in part.layers.values() if isinstance(each, LayerModule)]
     shared = _shared(layers)
-    units = [each for each in layers if not shared & _tables(each)]
+    whole = [list(each.parameters()) for each in whole_layers(part, choices)]
+    units = [
+        each
+        for each in layers
+        if not shared & _tables(each) and zero_of(choices, each.layer)
+    ]
     for unit in units:
-        is_kept = unit is layers[-1] and not division.is_stage
-        is_dropped = division.is_resharded and not is_kept
+        is_kept = unit is layers[-1] and choices.pipeline == 1
+        is_dropped = reshard_of(choices, unit.layer) and not is_kept
         if division.experts is not None:
             _shard_experts(unit, division.experts, policy, is_dropped=is_dropped)
         fully_shard(unit, mesh=mesh, reshard_after_forward=is_dropped, mp_policy=policy)
     # The root itself never drops between forward and backward.
-    fully_shard(part, mesh=mesh, reshard_after_forward=False, mp_policy=policy)
+    fully_shard(
+        part,
+        mesh=mesh,
+        reshard_after_forward=False,
+        mp_policy=policy,
+        ignored_params={each for own in whole for each in own},
+    )
     return part
+
+
+def whole_layers(part: Part, choices: ParallelismSection) -> list[LayerModule]:
+    """Return the layers with parameters that every replica holds whole."""
+    return [
+        each
+        for each in part.layers.values()
+        if isinstance(each, LayerModule)
+        and zero_of(choices, each.layer) == 0
+        and any(True for _ in each.parameters())
+    ]
 
 
 def _shard_experts(
