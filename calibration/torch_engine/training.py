@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -36,6 +37,9 @@ from simulator.workload import Axis
 
 def train(task: Assignment, member: Member) -> Report:
     """Return what this rank saw of a few steps of a plan."""
+    if task.device == "cuda":
+        number = int(os.environ.get("LOCAL_RANK", member.rank))
+        torch.cuda.set_device(number % torch.cuda.device_count())
     trainer = _runner(task, member)
     for number in range(task.warm_up):
         member.tell(f"warm-up step {number}")
