@@ -24,6 +24,7 @@ from calibration.torch_engine.splits.sharded import shard
 from calibration.torch_engine.task import Assignment
 from models.model import Model
 from simulator.lowering.served import is_served
+from simulator.lowering.sharding.broadcasts import has_owners
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons, recompute_of
@@ -107,7 +108,8 @@ def build_local(task: Assignment, groups: Groups) -> Local:
             if any(each is own for own in experts):
                 divided[name] = ("expert", 0)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
-    is_averaged = mesh.replicas > 1 and mesh.zero < 2 and not is_served(plan)
+    is_whole = not mesh.zero or has_owners(plan)  # a rank has the whole gradient
+    is_averaged = mesh.replicas > 1 and is_whole and not is_served(plan)
     is_bucketed = is_averaged and plan.synchronization.overlap
     stages = []
     for number, part in parts.items():

@@ -31,6 +31,7 @@ from calibration.torch_engine.splits.portions import Portions
 from calibration.torch_engine.splits.replicas import average
 from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.lowering.served import is_served
+from simulator.lowering.sharding.broadcasts import has_owners
 from simulator.plans.layer_choices import portion_rule
 from simulator.workload import Axis
 
@@ -92,7 +93,7 @@ class Trainer:
             self.served = Worker(task, groups.rank, stage.part, carrier)
         self._counted = counted(self.local, self.groups)
         self.divided: Divided | None = None
-        if plan.parallelism.zero == 2 and plan.parallelism.replicas > 1:
+        if self._has_parts and plan.parallelism.zero < 3:
             (stage,) = self.local.stages
             self.divided = Divided(plan, stage, groups, self._counted)
         self.optimizer = self.served or self.divided or self._make_optimizer()
@@ -197,7 +198,8 @@ class Trainer:
     def _has_parts(self) -> bool:
         """Whether replicas divide the gradients."""
         mesh = self.plan.parallelism
-        return mesh.zero >= 2 and mesh.replicas > 1
+        is_whole = not mesh.zero or has_owners(self.plan)
+        return mesh.replicas > 1 and not is_whole
 
     def _finish(self) -> None:
         """Sum what other ranks have a part of; servers do so by themselves."""

@@ -1,5 +1,7 @@
 """ZeRO-2: gradients summed into parts of buckets, each with one owner who updates it.
 
+ZeRO-1 does the same once, after the last micro-batch, where forward passes gather.
+
 A bucket closes with the layer that fills it, and is reduce-scattered when it is full,
 behind the buckets before it; the next one waits until it is through, so that there are
 two at most. Whole gradients are dropped at once. Owners update their parts of all
