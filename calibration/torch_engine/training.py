@@ -105,7 +105,7 @@ class Trainer:
     def step(self, number: int) -> None:
         """Do one optimizer step on the data of that number."""
         is_divided = self.plan.parallelism.tensor > 1
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         with loss_parallel() if is_divided else nullcontext():
             losses = self._run(*own_batch(self.task, self.local, self.groups, number))
         self._finish()

@@ -110,9 +110,9 @@ class Divided:
             if bucket.own.grad is not None:
                 yield bucket.own.grad * bucket.counted
 
-    def zero_grad(self, *, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         """Drop the gradients, and ask for what the coming forward needs."""
-        self._optimizer.zero_grad(set_to_none=set_to_none)
+        self._optimizer.zero_grad()
         if self._rule.gathers_in_forward:
             for bucket in reversed(self.buckets):
                 self._gathering.append((bucket, *self._gathered(bucket.own)))
