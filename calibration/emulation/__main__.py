@@ -1,6 +1,6 @@
 """Show an emulated network: random flows on four graphs, predicted and measured.
 
-    python -m calibration.emulation --bandwidth '100 Mbit/s' --seed 1
+    python -m calibration.emulation --bandwidth '100 Mbit/s' --seed 1 --unplug
 
 Only a cable between two hosts is measured beforehand; every prediction is made before
 the flows run.
@@ -14,6 +14,7 @@ from itertools import permutations
 from random import Random
 from typing import NamedTuple
 
+from calibration.emulation.errors import EmulationError
 from calibration.emulation.exchange import Flow, exchange
 from calibration.emulation.network import EmulatedNetwork
 from calibration.emulation.prediction import Constants, measure_constants, predict
@@ -65,6 +66,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the flows")
     parser.add_argument("--rounds", type=int, default=3, help="on each graph")
     parser.add_argument("--queueing", default="fair", choices=("fair", "first-come"))
+    parser.add_argument(
+        "--unplug", action="store_true", help="a cable of each graph, at the end"
+    )
     given = parser.parse_args(words)
     try:
         bandwidth = parse_quantity(given.bandwidth, "B/s")
@@ -75,7 +79,10 @@ def main(words: list[str] | None = None) -> int:
             f"two hosts: {format_quantity(constants.share * bandwidth, 'B/s', 4)} of "
             f"payload, {constants.share / shape.payload_share:.4f} of what is shaped"
         )
-        _show(bandwidth, shape, constants, Random(given.seed), given.rounds)  # noqa: S311
+        rng = Random(given.seed)  # noqa: S311 - no secrets
+        _show(bandwidth, shape, constants, rng, given.rounds)
+        if given.unplug:
+            _show_unplugged(bandwidth)
     except UnitError as error:
         parser.error(str(error))
     except RehearsalError as error:
@@ -105,6 +112,23 @@ def _show(
         _say(f"{row.name:32}{times}{row.error:+9.1%}")
     _say(_summary("all flows", rows))
     _say(_summary("contended flows", [row for row in rows if row.is_contended]))
+
+
+def _show_unplugged(bandwidth: BytesPerSecond) -> None:
+    """Unplug a cable of every graph, print what is said, and plug it in again."""
+    for family, parameters in _GRAPHS:
+        graph = build(family, bandwidth=bandwidth, latency=0.0, **parameters)
+        with EmulatedNetwork(Wiring(network=graph), Shape(num_retries=2)) as network:
+            link = int(network.wiring.routes([(0, 1)]).of(0)[0][0])
+            flow = Flow(0, 1, size=1_000)
+            network.set_link(link, up=False)
+            try:
+                exchange(network, [flow], limit=5)
+            except EmulationError as error:
+                _say(f"{family}: {error}")
+            network.set_link(link, up=True)
+            exchange(network, [flow])
+            _say(f"{family}: plugged in again, it carries")
 
 
 def _drawn(rng: Random, num_hosts: int, bandwidth: BytesPerSecond) -> list[Flow]:

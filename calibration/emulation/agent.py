@@ -15,12 +15,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 NUMBER = 8  # bytes that name a flow when it connects
 CHUNK = 65_536  # bytes in one call
 
 
-def work(call: Callable[..., int], *arguments: object) -> int:
+Answer = TypeVar("Answer")
+
+
+def work(call: Callable[..., Answer], *arguments: object) -> Answer:
     """Return what a call on a socket returns; end everything here if it fails."""
     try:
         return call(*arguments)
@@ -60,7 +64,7 @@ def accept(server: socket.socket, number: int) -> dict[int, socket.socket]:
 
 def connect(address: str, port: int, flow: int) -> socket.socket:
     """Return a connection for a flow that starts here."""
-    link = socket.create_connection((address, port))
+    link = work(socket.create_connection, (address, port))
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     link.sendall(flow.to_bytes(NUMBER))
     return link

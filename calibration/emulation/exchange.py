@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -107,8 +108,9 @@ def _task(
 
 def _tell(agent: subprocess.Popen[str], line: str) -> None:
     file = _opened(agent.stdin)
-    file.write(line + "\n")
-    file.flush()
+    with suppress(BrokenPipeError):  # its end says more
+        file.write(line + "\n")
+        file.flush()
 
 
 def _heard(

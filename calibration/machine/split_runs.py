@@ -39,6 +39,7 @@ SPLITS: Mapping[str, tuple[int, dict[str, Any]]] = {
     "sequence": (2, {"tensor": 2, "sequence": True}),
     "FSDP": (2, {"zero": 3}),
     "zero 1": (2, {"zero": 1}),
+    "zero 2": (2, {"zero": 2}),
     "context": (2, {"context": 2}),
     "data, four ranks": (4, {}),
     "data x tensor": (4, {"tensor": 2}),

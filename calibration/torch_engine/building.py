@@ -32,6 +32,7 @@ from calibration.torch_engine.task import Assignment
 from models.model import Model
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import is_served
+from simulator.lowering.sharding.broadcasts import has_owners
 from simulator.lowering.states import kept_precision
 from simulator.lowering.stopping import read_again, stops
 from simulator.plan import Plan
@@ -136,7 +137,8 @@ def build_local(
             experts += [each for each, _ in weights_of(divided_here)]
     table = _copied(network, parts, plan)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
-    is_averaged = mesh.replicas > 1 and mesh.zero < 2 and not is_served(plan)
+    has_whole = not mesh.zero or has_owners(plan)  # of the gradients
+    is_averaged = mesh.replicas > 1 and has_whole and not is_served(plan)
     is_whole = not DESIGNS[mesh.schedule].has_parts  # else see `splits.buckets`
     is_bucketed = is_averaged and plan.synchronization.overlap and is_whole
     undivided = _undivided(parts.values(), mesh) if is_sharded else []

@@ -90,15 +90,14 @@ def _state_faults(plan: Plan) -> Iterator[Fault]:
         problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
         yield Fault("parallelism.gather", problem, "leave it out")
     yield from _layer_state_faults(plan)
-    if mesh.zero == 2 and mesh.pipeline * mesh.expert > 1:
-        problem = f"dividing gradients of stages or experts {_BEYOND}"
-        yield Fault("parallelism.zero", problem, "write zero = 1")
-    if mesh.zero >= 2 and mesh.replicas > mesh.shard == 1:
+    is_in_buckets = mesh.zero == 2 or (mesh.zero == 1 and mesh.overlap_gather)
+    if is_in_buckets and mesh.pipeline * mesh.expert > 1:
+        problem = f"dividing buckets of stages or experts {_BEYOND}"
+        remedy = "write zero = 1 and overlap_gather = false"
+        yield Fault("parallelism.zero", problem, remedy)
+    if mesh.zero and mesh.replicas > mesh.shard == 1:
         problem = "one rank has all states, and nothing to divide"
         yield Fault("parallelism.shard", problem, "write zero = 0")
-    if mesh.zero == 1 and mesh.overlap_gather:
-        problem = "torch's owners broadcast right after the optimizer"
-        yield Fault("parallelism.overlap_gather", problem, "leave it out")
 
 
 def _divided_pipeline_faults(plan: Plan) -> Iterator[Fault]:

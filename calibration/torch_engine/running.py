@@ -16,6 +16,7 @@ from calibration.torch_engine.errors import RunError, UntimedError, require_torc
 from calibration.torch_engine.joining import joined
 from calibration.torch_engine.measured import Measured, measured_of
 from calibration.torch_engine.refusals import refuse
+from calibration.torch_engine.room import backend_of
 from calibration.torch_engine.seats import host_seats, in_hosts, seats
 from calibration.torch_engine.serving.places import num_processes, places_of
 from calibration.torch_engine.task import Device, Report, assign, num_steps
@@ -68,6 +69,8 @@ def run(plan: Plan, options: Options = Options()) -> Measured:
 
     Raises:
         MissingOptional: torch is not installed.
+        UntimedError: there is no such device.
+        Infeasible: the ranks do not fit on this machine.
         PlanError: something in the plan cannot be run.
         RankError: a rank failed.
     """
@@ -76,13 +79,18 @@ def run(plan: Plan, options: Options = Options()) -> Measured:
         return _timed(plan, options)
     plan = as_run(plan)
     refuse(plan)
+    is_joining = "RANK" in os.environ and "WORLD_SIZE" in os.environ
+    if not is_joining:
+        _refuse_many(plan, options)
     samples = None
     if options.data is not None:
         steps = num_steps(options.warm_up, options.steps)
         batch, model = plan.batch.global_, plan.build_model()
         samples = samples_of(options.data, model, batch, steps, options.seed)
+    job = prepare(plan)
+    backend = backend_of(job, options.device)
     task = assign(
-        prepare(plan),
+        job,
         device=options.device,
         steps=options.steps,
         warm_up=options.warm_up,
@@ -93,13 +101,32 @@ def run(plan: Plan, options: Options = Options()) -> Measured:
     )
     # By name: only ranks load torch.
     train = partial(_train, task)
-    backend = "cuda:nccl,cpu:gloo" if options.device == "cuda" else "gloo"
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+    if is_joining:
         reports = joined(train, num_processes(plan), backend, options.patience)
     else:
         with _world(plan, options) as world:
             reports = world.run(train, backend=backend)
     return measured_of(plan, options.warm_up, reports)
+
+
+def _refuse_many(plan: Plan, options: Options) -> None:
+    """Refuse more processes than this machine can watch, or carry.
+
+    Raises:
+        RunError: there are more.
+    """
+    count, cores = num_processes(plan), os.cpu_count() or 1
+    if count > _MOST_RANKS:
+        raise RunError(
+            f"{count} ranks would each be a process of this machine, which takes at "
+            f"most {_MOST_RANKS}; make the cluster smaller, or start them by torchrun"
+        )
+    if options.compute == "real" and plan.world_size > _RANKS_PER_CORE * cores:
+        raise RunError(
+            f"{plan.world_size} ranks would compute on {cores} cores of this machine, "
+            f"which takes at most {_RANKS_PER_CORE} a core; make the cluster smaller, "
+            "start them by torchrun, or write --compute timed"
+        )
 
 
 def _train(task: Any, member: Any) -> Report:
@@ -112,20 +139,6 @@ def _train(task: Any, member: Any) -> Report:
 @contextmanager
 def _world(plan: Plan, options: Options) -> Iterator[World]:
     """Start the ranks of a plan where they belong."""
-    count = num_processes(plan)
-    if count > _MOST_RANKS:
-        raise RunError(
-            f"{count} ranks would each be a process of this machine, which "
-            f"takes at most {_MOST_RANKS}; make the cluster smaller, or start them by "
-            "torchrun"
-        )
-    cores = os.cpu_count() or 1
-    if options.compute == "real" and plan.world_size > _RANKS_PER_CORE * cores:
-        raise RunError(
-            f"{plan.world_size} ranks would compute on {cores} cores of this machine, "
-            f"which takes at most {_RANKS_PER_CORE} a core; make the cluster smaller, "
-            "start them by torchrun, or write --compute timed"
-        )
     limits = Limits(waiting=options.patience, silence=5 * options.patience)
     if options.network == "host":
         places = (*seats(plan.world_size), *host_seats(places_of(plan).hosts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -36,6 +37,7 @@ from calibration.torch_engine.splits.portions import Portions
 from calibration.torch_engine.splits.replicas import Copies
 from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.lowering.served import is_served
+from simulator.lowering.sharding.broadcasts import has_owners
 from simulator.plans.layer_choices import portion_rule
 from simulator.workload import Axis
 from topologies.units import Seconds
@@ -43,6 +45,9 @@ from topologies.units import Seconds
 
 def train(task: Assignment, member: Member) -> Report:
     """Return what this rank saw of a few steps of a plan."""
+    if task.device == "cuda":
+        number = int(os.environ.get("LOCAL_RANK", member.rank))
+        torch.cuda.set_device(number % torch.cuda.device_count())
     trainer = _runner(task, member)
     for number in range(task.warm_up):
         member.tell(f"warm-up step {number}")
@@ -99,7 +104,7 @@ class Trainer:
             self.served = Worker(task, groups.rank, stage.part, carrier)
         self._counted = counted(self.local, self.groups)
         self.divided: Divided | None = None
-        if plan.parallelism.zero == 2 and plan.parallelism.replicas > 1:
+        if self._has_parts and plan.parallelism.zero < 3:
             (stage,) = self.local.stages
             self.divided = Divided(plan, stage, groups, self._counted)
         own = self.served or self.divided
@@ -121,7 +126,7 @@ class Trainer:
         """Do one optimizer step on the data of that number."""
         is_divided = self.plan.parallelism.tensor > 1
         for each in self.optimizers:
-            each.zero_grad(set_to_none=True)
+            each.zero_grad()
         with loss_parallel() if is_divided else nullcontext():
             losses = self._run(*own_batch(self.task, self.local, self.groups, number))
         self._finish()
@@ -245,7 +250,8 @@ class Trainer:
     def _has_parts(self) -> bool:
         """Whether replicas divide the gradients."""
         mesh = self.plan.parallelism
-        return mesh.zero >= 2 and mesh.replicas > 1
+        is_whole = not mesh.zero or has_owners(self.plan)
+        return mesh.replicas > 1 and not is_whole
 
     def _finish(self) -> None:
         """Sum what other ranks have a part of; servers do so by themselves."""

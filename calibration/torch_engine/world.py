@@ -24,7 +24,7 @@ from calibration.torch_engine.errors import RankError, RunError
 from calibration.torch_engine.failing import Failure, blame, hung
 from calibration.torch_engine.forking import forking, last_words
 from calibration.torch_engine.rank import Session, Task
-from calibration.torch_engine.seats import Seat, seats
+from calibration.torch_engine.seats import Seat
 from topologies.units import Seconds
 
 _AFTER: Seconds = 1.0  # for other ranks to say what they see of a failure
@@ -230,19 +230,6 @@ class _Watch:
         if not self.failures:
             self._since = time.monotonic()
         self.failures[number] = failure
-
-
-def launch(task: Task, places: int | Sequence[Seat], **options: Any) -> list[Any]:
-    """Return what a task returns on each rank of a world of its own.
-
-    Args:
-        task: a function of a module, or a `partial` of one.
-        places: of the ranks, or their number on this machine.
-        options: of `World`.
-    """
-    chosen = seats(places) if isinstance(places, int) else places
-    with World(chosen, **options) as world:
-        return world.run(task)
 
 
 def _start(rank: int, size: int, seat: Seat) -> _Rank:

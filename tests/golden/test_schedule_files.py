@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.lowering.schedules.actions import dump_schedule
 from simulator.lowering.schedules.table import DESIGNS, schedule
+from tests.oracles.schedule_text import written
 
 FOLDER = Path(__file__).parent / "schedules"
 SHAPES = {  # ranks, micro-batches, chunks
@@ -27,4 +27,4 @@ def test_every_schedule_has_a_file():
 @pytest.mark.parametrize("name", SHAPES)
 def test_schedules_are_as_written(name):
     expected = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
-    assert expected == dump_schedule(schedule(name, *SHAPES[name]))
+    assert expected == written(schedule(name, *SHAPES[name]))

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from simulator.api import simulate
 from simulator.lowering.rows import rows_of
-from simulator.lowering.schedules.actions import Action, dump_schedule, load_schedule
+from simulator.lowering.schedules.actions import Action
 from simulator.plan import Plan
 from tests.laws.small_plans import plans
+from tests.oracles.schedule_text import read, written
 
 actions = st.builds(
     Action, st.integers(0, 9999), st.sampled_from("FBIW"), st.integers(0, 9999)
@@ -43,4 +44,4 @@ def test_a_written_action_reads_back(action):
 @settings(derandomize=True, deadline=None, max_examples=60)
 def test_a_written_schedule_reads_back(small):
     rows = rows_of(small)
-    assert load_schedule(dump_schedule(rows)) == rows
+    assert read(written(rows)) == rows

@@ -7,14 +7,11 @@ from hypothesis import strategies as st
 from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
-from simulator.lowering.schedules.actions import (
-    Action,
-    dump_schedule,
-    load_schedule,
-)
+from simulator.lowering.schedules.actions import Action
 from simulator.lowering.schedules.checking import check, in_flight
 from simulator.lowering.schedules.table import DESIGNS, Shape, schedule
 from tests.oracles.reference import simulate
+from tests.oracles.schedule_text import read, written
 from tests.oracles.schedules import bubble, depth, workload
 
 NAMES = list(DESIGNS)
@@ -135,7 +132,7 @@ def test_activations_in_flight_are_those_of_the_papers(case):
 def test_a_written_schedule_reads_back(case):
     name, shape = case
     rows = DESIGNS[name].rows(shape)
-    assert load_schedule(dump_schedule(rows)) == rows
+    assert read(written(rows)) == rows
 
 
 def test_interleaving_one_chunk_takes_as_long_as_1f1b():
@@ -172,7 +169,7 @@ def test_nothing_is_in_flight_at_the_end():
 
 def test_a_deadlock_is_shown_as_a_grid_with_arrows():
     # Rank 1 wants the gradient of micro-batch 1 first, rank 0 that of 0.
-    rows = load_schedule("0F0,0B0,0F1,0B1\n1F0,1F1,1B1,1B0\n")
+    rows = read("0F0,0B0,0F1,0B1\n1F0,1F1,1B1,1B0\n")
     with pytest.raises(ValueError, match="cannot run") as caught:
         check(rows)
     assert str(caught.value) == (
@@ -195,7 +192,7 @@ def test_a_deadlock_is_shown_as_a_grid_with_arrows():
 )
 def test_check_refuses(text):
     with pytest.raises(ValueError, match="cannot run"):
-        check(load_schedule(text))
+        check(read(text))
 
 
 @pytest.mark.parametrize(
@@ -204,15 +201,15 @@ def test_check_refuses(text):
 )
 def test_check_names_what_is_missing(text, lacking):
     with pytest.raises(ValueError, match=f"lacks {lacking}\nrank 0: 0F0"):
-        check(load_schedule(text))
+        check(read(text))
 
 
 def test_stages_may_differ_in_how_they_run_backward():
-    check(load_schedule("0F0,0B0\n1F0,1I0,1W0\n"))
+    check(read("0F0,0B0\n1F0,1I0,1W0\n"))
 
 
 def test_a_rank_that_is_done_has_no_arrow():
-    rows = load_schedule("0F0\n1B0,1F0\n")
+    rows = read("0F0\n1B0,1F0\n")
     with pytest.raises(ValueError, match="rank 0: 0F0\nrank 1: -> 1B0 1F0"):
         check(rows)
 

@@ -136,6 +136,8 @@ def test_images_are_read_with_pillow(tmp_path):
 
 def test_what_does_not_fit_is_said(tokens, tmp_path):
     folder = vectors(tmp_path / "classes", classes=11, each=2)
+    broken = vectors(tmp_path / "broken", classes=1, each=16)
+    (broken / "class 0" / "0.npy").write_bytes(b"no array")
     short = tmp_path / "short.bin"
     short.write_bytes(tokens.read_bytes()[:128])
     high = tmp_path / "high.npy"
@@ -151,6 +153,7 @@ def test_what_does_not_fit_is_said(tokens, tmp_path):
         (GPT, high, "is 64, but the vocabulary has 64 entries"),
         (GPT, text, "has 2 dimensions of float64"),
         (MLP, folder, "is of class 10, but the model has 10, from 0 on"),
+        (MLP, broken, "0.npy: .*; take it out"),
         (MLP, wrong, "is 15; the model takes 16"),
         (MLP, vectors(tmp_path / "few", 2, 1), "has 2 samples, and a batch 16"),
     ]:

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch.distributed")
 
 from collective_cases import WORLD, cases, size_of, work  # noqa: E402
 from torch import Tensor  # noqa: E402
+from worlds import launch  # noqa: E402
 
 from calibration.torch_engine.collectives import Peers, perform  # noqa: E402
-from calibration.torch_engine.world import launch  # noqa: E402
 from simulator.collectives import TABLE  # noqa: E402
 
 

@@ -188,6 +188,14 @@ CASES = {
             "parallelism__tensor": 2,
         },
     ),
+    "optimizer, gathered in the forward": (
+        GPT,
+        {
+            "parallelism__zero": 1,
+            "parallelism__overlap_gather": True,
+            "synchronization__bucket": "20 kB",
+        },
+    ),
     "gradients": (GPT, {"parallelism__zero": 2, "synchronization__bucket": "20 kB"}),
     "gradients, reduced once at the end": (
         MLP,

@@ -16,6 +16,7 @@ from worlds import (  # noqa: E402
     children,
     hang_one,
     kill_one,
+    launch,
     raise_on_one,
     sleep_all,
     stop_one,
@@ -24,7 +25,7 @@ from worlds import (  # noqa: E402
 
 from calibration.torch_engine.errors import RankError  # noqa: E402
 from calibration.torch_engine.seats import seats  # noqa: E402
-from calibration.torch_engine.world import Limits, World, launch  # noqa: E402
+from calibration.torch_engine.world import Limits, World  # noqa: E402
 
 SHORT = Limits(waiting=2.0, silence=4.0)
 

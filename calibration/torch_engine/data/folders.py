@@ -65,7 +65,11 @@ class Folders:
             problem = f"{name} is of class {most}, but the model has {self.classes}"
             yield data_fault(f"{problem}, from 0 on", "give as many folders as classes")
         for name, _ in self.files:
-            shape = self._shape(name)
+            try:
+                shape = self._shape(name)
+            except (OSError, ValueError) as error:
+                yield data_fault(f"{self.path / name}: {error}", "take it out")
+                return
             if shape != self.shape:
                 problem = f"{self.path / name} is {_said(shape)}"
                 remedy = f"the model takes {_said(self.shape)}"

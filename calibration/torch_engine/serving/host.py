@@ -1,6 +1,8 @@
 """The host of a node: it adds its devices' gradients, and may be a server.
 
 Its steps are those of the workers, bucket by bucket in the order of their backward.
+
+Limits: it waits through their passes, and no longer than one rank waits for another.
 """
 
 from __future__ import annotations

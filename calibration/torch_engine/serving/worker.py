@@ -72,10 +72,9 @@ class Worker:
             found |= each.state if each is not None else {}
         return found
 
-    def zero_grad(self, *, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         """Drop the gradients, and ask for what the coming forward needs."""
         for parameter in self._layout.parameters:
-            assert set_to_none, "nothing reads them"
             parameter.grad = None
         for pieces in self._pulls:
             self._pull(pieces)

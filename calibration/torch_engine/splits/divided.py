@@ -1,5 +1,7 @@
 """ZeRO-2: gradients summed into parts of buckets, each with one owner who updates it.
 
+ZeRO-1 does the same once, after the last micro-batch, where forward passes gather.
+
 A bucket closes with the layer that fills it, and is reduce-scattered when it is full,
 behind the buckets before it; the next one waits until it is through, so that there are
 two at most. Whole gradients are dropped at once. Owners update their parts of all
@@ -108,9 +110,9 @@ class Divided:
             if bucket.own.grad is not None:
                 yield bucket.own.grad * bucket.counted
 
-    def zero_grad(self, *, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         """Drop the gradients, and ask for what the coming forward needs."""
-        self._optimizer.zero_grad(set_to_none=set_to_none)
+        self._optimizer.zero_grad()
         if self._rule.gathers_in_forward:
             for bucket in reversed(self.buckets):
                 self._gathering.append((bucket, *self._gathered(bucket.own)))

@@ -52,17 +52,3 @@ class Action(NamedTuple):
 
 Row = tuple[Action, ...]
 Schedule = tuple[Row, ...]
-
-
-def dump_schedule(rows: Schedule) -> str:
-    """Return the rows as text, one line per rank."""
-    return "\n".join(",".join(map(str, row)) for row in rows) + "\n"
-
-
-def load_schedule(text: str) -> Schedule:
-    """Return the rows that `dump_schedule` wrote."""
-    return tuple(
-        tuple(Action.parse(word) for word in line.split(","))
-        for line in text.splitlines()
-        if line.strip()
-    )

@@ -25,8 +25,14 @@ from topologies.units import Count
 
 
 def has_owners(plan: Plan) -> bool:
-    """Return whether each parameter tensor has an owner who updates it."""
-    return plan.parallelism.zero == 1 and plan.training.framework == "torch"
+    """Return whether each parameter tensor has an owner who updates it.
+
+    Owners broadcast after the optimizer; a plan that gathers in forward passes divides
+    buckets evenly, as ZeRO-2 does.
+    """
+    mesh = plan.parallelism
+    is_torch = plan.training.framework == "torch"
+    return mesh.zero == 1 and is_torch and not mesh.overlap_gather
 
 
 def emit_broadcasts(
