@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
 from simulator.mesh import Degrees, members
+from simulator.plans.records import ParallelismSection
 from simulator.workload import Axis
 
 Place = Axis | Literal["copies"]
@@ -24,6 +25,23 @@ ALWAYS: tuple[Place, ...] = (
     "embedding",
     "model",
 )
+
+
+def has_copies(mesh: ParallelismSection) -> bool:
+    """Return whether two pipeline ranks hold each stage, for half a batch each."""
+    return any(len(ranks) > 1 for ranks in mesh.placement)
+
+
+def wanted_axes(mesh: ParallelismSection) -> tuple[Place, ...]:
+    """Return the axes for which a plan needs groups."""
+    divided: tuple[Place, ...] = ("shard", "replicate")
+    spread: tuple[Place, ...] = ("expert", "expert-data")
+    return (
+        *ALWAYS,
+        *(divided if mesh.zero > 0 else ()),
+        *(spread if mesh.expert > 1 else ()),
+        *(("copies",) if has_copies(mesh) else ()),
+    )
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from calibration.torch_engine.task import Assignment
 from calibration.torch_engine.training import (
     cut,
     in_format,
+    known_loss,
     make_optimizer,
     of_all,
 )
@@ -46,7 +47,7 @@ def reference(task: Assignment, member: Member) -> dict[str, Any]:
             given = in_format(inputs, dtype)
             outputs = network(*given) if isinstance(given, tuple) else network(given)
             (wanted(outputs, targets) / count).backward()
-        optimizer.step()
+        optimizer.step(known_loss)
     return named_values(network)
 
 

@@ -38,8 +38,13 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         problem = f"parameter servers: that {_BEYOND}"
         remedy = 'write scheme = "all-reduce"'
         yield Fault("synchronization.scheme", problem, remedy)
-    if plan.training.optimizer == "lbfgs":
-        yield Fault("training.optimizer", f"L-BFGS {_BEYOND}", "choose another")
+    is_whole = mesh.tensor * mesh.pipeline * mesh.expert == 1 and not mesh.zero
+    has_neurons = bool(layers_by_neurons(mesh, plan.build_model()))
+    if plan.training.optimizer == "lbfgs" and (has_neurons or not is_whole):
+        problem = (
+            "torch's L-BFGS multiplies whole gradients, of which a rank has a part"
+        )
+        yield Fault("training.optimizer", problem, "choose another")
     if plan.stage_times is not None:
         yield Fault("stage_times", "times of passes are stated, not run", "remove them")
 

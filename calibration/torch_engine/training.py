@@ -21,23 +21,17 @@ from calibration.torch_engine.building import (
     loss_of,
     token_places,
 )
-from calibration.torch_engine.groups import ALWAYS, Groups
+from calibration.torch_engine.groups import Groups, has_copies, wanted_axes
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
-from calibration.torch_engine.splits.buckets import Buckets, in_buckets
-from calibration.torch_engine.splits.ending import (
-    gradient_norm,
-    local_of,
-    sum_copies,
-    sum_gradients,
-)
-from calibration.torch_engine.splits.owners import divide_state
+from calibration.torch_engine.splits.ending import gradient_norm, local_of
+from calibration.torch_engine.splits.owners import Owners, divide_state
 from calibration.torch_engine.splits.pipelined import pipeline
 from calibration.torch_engine.splits.plain import run_passes
 from calibration.torch_engine.splits.portions import Portions
+from calibration.torch_engine.summing import Sums
 from calibration.torch_engine.task import Assignment, Report, Spans
-from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
 from simulator.plans.layer_choices import portion_rule
@@ -72,24 +66,13 @@ class Trainer:
         plan = task.plan
         self.task, self.plan, self.member = task, plan, member
         self.groups = Groups(plan.parallelism.degrees, member.rank, task.device)
-        divided: tuple[Axis, ...] = ("shard", "replicate")
-        has_shards = plan.parallelism.zero > 0
-        spread: tuple[Axis, ...] = ("expert", "expert-data")
-        has_experts = plan.parallelism.expert > 1
-        self.groups.make(
-            (
-                *ALWAYS,
-                *(divided if has_shards else ()),
-                *(spread if has_experts else ()),
-                *(("copies",) if self._has_copies else ()),
-            )
-        )
+        self.groups.make(wanted_axes(plan.parallelism))
         self.local = build_local(task, self.groups)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
-        self.optimizers = self._make_optimizers()
+        self.optimizer = self._make_optimizer()
         self.portions = self._make_portions()
-        self.buckets = self._make_buckets()
+        self.sums = Sums(plan, self.groups, self.local, self.parameters)
         self.losses: list[float] = []
         self.norm = 0.0
         self._counted = self._mine()
@@ -98,13 +81,11 @@ class Trainer:
     def step(self, number: int) -> None:
         """Do one optimizer step on the data of that number."""
         is_divided = self.plan.parallelism.tensor > 1
-        for each in self.optimizers:
-            each.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         with loss_parallel() if is_divided else nullcontext():
             losses = self._run(*self._batch(number))
         self._finish()
-        for each in self.optimizers:
-            each.step()
+        self.optimizer.step(known_loss)
         if losses:
             self.losses.append(float(torch.stack(losses).float().mean()))
 
@@ -118,10 +99,8 @@ class Trainer:
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""
         recorder = Recorder(self.groups.axes)
-        recorder.hold(list(self.parameters.values()))
-        for each in self.optimizers:
-            kept = getattr(each, "optim", each).state  # its own part
-            recorder.hold(list(kept.values()))
+        kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
+        recorder.hold([list(self.parameters.values()), list(kept.values())])
         if self.portions is not None and self.portions.optimizer is not None:
             recorder.hold(list(self.portions.optimizer.state.values()))
         with recorder:
@@ -145,7 +124,7 @@ class Trainer:
             learnt=self._learnt() if self.task.keeps_parameters else {},
         )
 
-    def _make_optimizers(self) -> list[torch.optim.Optimizer]:
+    def _make_optimizer(self) -> torch.optim.Optimizer | Owners:
         """Return what changes parameters at the end of a step."""
         rule = portion_rule(self.plan.parallelism, self.local.model)
         is_early = rule is not None and rule.updates == "each-portion"
@@ -156,46 +135,14 @@ class Trainer:
         ]
         mesh = self.plan.parallelism
         if mesh.zero != 1 or mesh.shard == 1:
-            return [make_optimizer(self.plan, parameters)]
+            return make_optimizer(self.plan, parameters)
+        own = {id(each) for each in self.local.experts}
+        dense = [each for each in parameters if id(each) not in own]
+        same = [(dense, self.groups.group("shard"))]
+        if own:
+            same.append((self.local.experts, self.groups.group("expert-data")))
         kind, settings = optimizer_kind(self.plan)
-        owns = {id(each) for each in self.local.experts}
-        dense = [each for each in parameters if id(each) not in owns]
-        of: list[tuple[list[nn.Parameter], Axis]] = [(dense, "shard")]
-        of += [(self.local.experts, "expert-data")] if owns else []
-        return [
-            divide_state(own, self.groups.group(axis), kind, **settings)
-            for own, axis in of
-        ]
-
-    def _make_buckets(self) -> dict[int, Buckets]:
-        """Return what sums the gradients of each stage, where DDP does not.
-
-        DDP learns of no gradient that a second part of a backward pass makes.
-        """
-        plan, mesh = self.plan, self.plan.parallelism
-        is_late = self._is_sharded or not plan.synchronization.overlap
-        if mesh.replicas == 1 or is_late or not DESIGNS[mesh.schedule].has_parts:
-            return {}
-        left = {id(each) for each in self.local.experts}
-        found = {}
-        for stage in self.local.stages:
-            found[stage.number] = Buckets(
-                in_buckets(stage.part, plan.synchronization.bucket, left),
-                self.groups.group("data"),
-                FORMATS[plan.training.gradient_precision],
-            )
-            left |= {id(each) for each in stage.part.parameters()}
-        return found
-
-    def _launches(self) -> dict[int, Callable[[], None]]:
-        """Return what begins the sums of each stage when its gradients are there.
-
-        A table of two stages of this rank has its own only at the end of all.
-        """
-        stages = [{id(p) for p in each.part.parameters()} for each in self.local.stages]
-        if sum(map(len, stages)) > len(set().union(*stages)):
-            return {}
-        return {number: each.launch for number, each in self.buckets.items()}
+        return Owners([divide_state(*each, kind, **settings) for each in same])
 
     def _make_portions(self) -> Portions | None:
         """Return what runs the layers whose neurons the replicas divide, if any."""
@@ -218,11 +165,6 @@ class Trainer:
         return list(self.local.neurons.parameters()) if self.local.neurons else []
 
     @property
-    def _has_copies(self) -> bool:
-        """Whether another rank has the same stages for other micro-batches."""
-        return any(len(ranks) > 1 for ranks in self.plan.parallelism.placement)
-
-    @property
     def _is_sharded(self) -> bool:
         """Whether replicas divide the parameters."""
         mesh = self.plan.parallelism
@@ -238,7 +180,7 @@ class Trainer:
                 group=self.groups.group("pipeline"),
                 loss=partial(_part_of, self.loss, self.plan.num_microbatches),
                 device=torch.device(self.task.device),
-                ended=self._launches(),
+                ended=self.sums.launches(),
             )
             return self._pipelined
         return self._plain
@@ -285,22 +227,7 @@ class Trainer:
     def _finish(self) -> None:
         """Sum what other ranks have a part of."""
         plan, mesh = self.plan, self.plan.parallelism
-        is_late = not plan.synchronization.overlap and not self._is_sharded
-        wide = FORMATS[plan.training.gradient_precision]
-        if mesh.replicas > 1 and is_late:
-            own = {id(each) for each in (*self.local.experts, *self._neurons())}
-            dense = (each for each in self.parameters.values() if id(each) not in own)
-            sum_gradients(dense, self.groups.group("data"), wide, mesh.replicas)
-        for buckets in self.buckets.values():
-            buckets.land()
-        if self.local.experts and not self._is_sharded:
-            self._sum_experts(wide)
-        if self._has_copies:
-            sum_gradients(self.parameters.values(), self.groups.group("copies"), wide)
-        if self.local.table is not None:
-            sum_copies(
-                self.parameters[self.local.table], self.groups.group("embedding")
-            )
+        self.sums.finish()
         if not plan.training.post_validation:
             has_parts = self._is_sharded and mesh.shard > 1
             axes: list[Axis] = ["shard"] if has_parts else []
@@ -309,25 +236,14 @@ class Trainer:
             parameters = self.parameters.values()
             self.norm = gradient_norm(parameters, self._counted, groups)
 
-    def _sum_experts(self, dtype: torch.dtype) -> None:
-        """Average gradients of experts, those of a stage apart where sums overlap."""
-        mesh, experts = self.plan.parallelism, self.local.experts
-        has_copies = mesh.replicas > mesh.expert
-        group = self.groups.group("expert-data") if has_copies else None
-        of_stages = [experts]
-        if self.plan.synchronization.overlap:
-            names = [
-                {id(p) for p in each.part.parameters()} for each in self.local.stages
-            ]
-            of_stages = [[p for p in experts if id(p) in own] for own in names]
-        for own in filter(None, of_stages):
-            sum_gradients(own, group, dtype, mesh.replicas)
-
     def _mine(self) -> set[int]:
         """Return the parameters that no other rank counts in the norm."""
         groups, local = self.groups, self.local
         is_copy = local.table is not None and groups.pipeline > 0
-        if self._has_copies and 2 * groups.pipeline >= groups.degrees.pipeline:
+        if (
+            has_copies(self.plan.parallelism)
+            and 2 * groups.pipeline >= groups.degrees.pipeline
+        ):
             return set()
         return {
             id(each)
@@ -359,6 +275,11 @@ def _part_of(
     return loss(outputs, targets) / count
 
 
+def known_loss() -> float:
+    """Return a loss for L-BFGS, which asks for it and goes by gradients alone."""
+    return 0.0
+
+
 Kind = tuple[type[torch.optim.Optimizer], dict[str, Any]]
 
 
@@ -380,7 +301,9 @@ def optimizer_kind(plan: Plan) -> Kind:
         case "sgd":
             return torch.optim.SGD, {"lr": _RATE}
         case "lbfgs":
-            raise AssertionError("refused before")
+            history = plan.training.history
+            settings = {"lr": _RATE, "max_iter": 1, "history_size": history}
+            return torch.optim.LBFGS, settings
 
 
 def cut(values: Any, count: int) -> list[Any]:
