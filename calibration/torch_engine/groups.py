@@ -28,14 +28,14 @@ ALWAYS: tuple[Place, ...] = (
 
 
 def has_copies(mesh: ParallelismSection) -> bool:
-    """Return whether another rank has the same stages for other micro-batches."""
+    """Return whether two pipeline ranks hold each stage, for half a batch each."""
     return any(len(ranks) > 1 for ranks in mesh.placement)
 
 
 def wanted_axes(mesh: ParallelismSection) -> tuple[Place, ...]:
     """Return the axes for which a plan needs groups."""
-    divided: tuple[Axis, ...] = ("shard", "replicate")
-    spread: tuple[Axis, ...] = ("expert", "expert-data")
+    divided: tuple[Place, ...] = ("shard", "replicate")
+    spread: tuple[Place, ...] = ("expert", "expert-data")
     return (
         *ALWAYS,
         *(divided if mesh.zero > 0 else ()),

@@ -20,6 +20,11 @@ def make_optimizer(plan: Plan, parameters: list[nn.Parameter]) -> torch.optim.Op
     return kind(parameters, **settings)
 
 
+def known_loss() -> float:
+    """Return a loss for L-BFGS, which asks for it and goes by gradients alone."""
+    return 0.0
+
+
 def optimizer_kind(plan: Plan) -> Kind:
     """Return the class of the plan's optimizer, and its settings."""
     match plan.training.optimizer:
@@ -32,4 +37,6 @@ def optimizer_kind(plan: Plan) -> Kind:
         case "sgd":
             return torch.optim.SGD, {"lr": _RATE}
         case "lbfgs":
-            raise AssertionError("refused before")
+            history = plan.training.history
+            settings = {"lr": _RATE, "max_iter": 1, "history_size": history}
+            return torch.optim.LBFGS, settings

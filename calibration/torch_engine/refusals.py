@@ -8,6 +8,7 @@ from calibration.torch_engine.routes import is_balanced
 from simulator.errors import Fault, PlanError
 from simulator.lowering.keeping import BY_OPERATORS
 from simulator.lowering.schedules.table import DESIGNS
+from simulator.lowering.served import is_served
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons
@@ -37,8 +38,14 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
         problem = "one replica has all neurons, and nothing to run by portions"
         yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')
-    if plan.training.optimizer == "lbfgs":
-        yield Fault("training.optimizer", f"L-BFGS {_BEYOND}", "choose another")
+    is_one = mesh.tensor * mesh.pipeline * mesh.expert == 1
+    is_whole = is_one and not mesh.zero and not is_served(plan)
+    has_neurons = bool(layers_by_neurons(mesh, plan.build_model()))
+    if plan.training.optimizer == "lbfgs" and (has_neurons or not is_whole):
+        problem = (
+            "torch's L-BFGS multiplies whole gradients, of which a rank has a part"
+        )
+        yield Fault("training.optimizer", problem, "choose another")
     if plan.stage_times is not None:
         yield Fault("stage_times", "times of passes are stated, not run", "remove them")
 
@@ -95,7 +102,7 @@ def _state_faults(plan: Plan) -> Iterator[Fault]:
         problem = f"dividing buckets of stages or experts {_BEYOND}"
         remedy = "write zero = 1 and overlap_gather = false"
         yield Fault("parallelism.zero", problem, remedy)
-    if mesh.zero and mesh.replicas > mesh.shard == 1:
+    if is_in_buckets and mesh.replicas > mesh.shard == 1:
         problem = "one rank has all states, and nothing to divide"
         yield Fault("parallelism.shard", problem, "write zero = 0")
 

@@ -13,31 +13,28 @@ from torch import nn
 from torch.distributed.tensor.parallel import loss_parallel
 
 from calibration.torch_engine.batches import own_batch
-from calibration.torch_engine.building import FORMATS, build_local, loss_of
-from calibration.torch_engine.groups import Groups, has_copies, wanted_axes
+from calibration.torch_engine.building import build_local, loss_of
+from calibration.torch_engine.groups import Groups, wanted_axes
 from calibration.torch_engine.learnt import counted, learnt
 from calibration.torch_engine.looking import looked_at
-from calibration.torch_engine.optimizers import make_optimizer, optimizer_kind
+from calibration.torch_engine.optimizers import (
+    known_loss,
+    make_optimizer,
+    optimizer_kind,
+)
 from calibration.torch_engine.passes import make_passes
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.serving.host import Host
 from calibration.torch_engine.serving.worker import Worker
-from calibration.torch_engine.splits.buckets import launches, stage_buckets
 from calibration.torch_engine.splits.carried import Carriage
 from calibration.torch_engine.splits.divided import Divided
-from calibration.torch_engine.splits.ending import (
-    gradient_norm,
-    local_of,
-    sum_copies,
-    sum_gradients,
-)
-from calibration.torch_engine.splits.owners import divide_state
+from calibration.torch_engine.splits.ending import gradient_norm, local_of
+from calibration.torch_engine.splits.owners import Owners, divide_state
 from calibration.torch_engine.splits.portions import Portions
-from calibration.torch_engine.splits.replicas import Copies
+from calibration.torch_engine.summing import Sums, has_parts
 from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.lowering.served import is_served
-from simulator.lowering.sharding.broadcasts import has_owners
 from simulator.plans.layer_choices import portion_rule
 from simulator.workload import Axis
 from topologies.units import Seconds
@@ -104,14 +101,12 @@ class Trainer:
             self.served = Worker(task, groups.rank, stage.part, carrier)
         self._counted = counted(self.local, self.groups)
         self.divided: Divided | None = None
-        if self._has_parts and plan.parallelism.zero < 3:
+        if has_parts(plan) and plan.parallelism.zero < 3:
             (stage,) = self.local.stages
             self.divided = Divided(plan, stage, groups, self._counted)
-        own = self.served or self.divided
-        self.optimizers = self._make_optimizers() if own is None else [own]
+        self.optimizer = self.served or self.divided or self._make_optimizer()
         self.portions = self._make_portions()
-        copies = self._copies if plan.parallelism.replicas > 1 else None
-        self.buckets = stage_buckets(plan, self.local, copies)
+        self.sums = Sums(plan, self.groups, self.local, self.carriage)
         self.losses: list[float] = []
         self.norm = 0.0
         self._run = make_passes(
@@ -119,19 +114,17 @@ class Trainer:
             self.groups,
             self.local,
             self.portions or self.loss,
-            launches(self.local, self.buckets),
+            self.sums.launches(),
         )
 
     def step(self, number: int) -> None:
         """Do one optimizer step on the data of that number."""
         is_divided = self.plan.parallelism.tensor > 1
-        for each in self.optimizers:
-            each.zero_grad()
+        self.optimizer.zero_grad()
         with loss_parallel() if is_divided else nullcontext():
             losses = self._run(*own_batch(self.task, self.local, self.groups, number))
         self._finish()
-        for each in self.optimizers:
-            each.step()
+        self.optimizer.step(known_loss)
         if losses:
             self.losses.append(float(torch.stack(losses).float().mean()))
 
@@ -145,10 +138,8 @@ class Trainer:
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""
         recorder = Recorder(self.groups.axes, self.groups.carriers)
-        recorder.hold(list(self.parameters.values()))
-        for each in self.optimizers:
-            kept = getattr(each, "optim", each).state  # its own part
-            recorder.hold(list(kept.values()))
+        kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
+        recorder.hold([list(self.parameters.values()), list(kept.values())])
         if self.portions is not None and self.portions.optimizer is not None:
             recorder.hold(list(self.portions.optimizer.state.values()))
         told = [each for each in (self.served, self.carriage) if each is not None]
@@ -199,7 +190,7 @@ class Trainer:
             else {},
         )
 
-    def _make_optimizers(self) -> list[torch.optim.Optimizer]:
+    def _make_optimizer(self) -> torch.optim.Optimizer | Owners:
         """Return what changes parameters at the end of a step."""
         rule = portion_rule(self.plan.parallelism, self.local.model)
         is_early = rule is not None and rule.updates == "each-portion"
@@ -210,16 +201,14 @@ class Trainer:
         ]
         mesh = self.plan.parallelism
         if mesh.zero != 1 or mesh.shard == 1:
-            return [make_optimizer(self.plan, parameters)]
+            return make_optimizer(self.plan, parameters)
+        own = {id(each) for each in self.local.experts}
+        dense = [each for each in parameters if id(each) not in own]
+        same = [(dense, self.groups.group("shard"))]
+        if own:
+            same.append((self.local.experts, self.groups.group("expert-data")))
         kind, settings = optimizer_kind(self.plan)
-        owns = {id(each) for each in self.local.experts}
-        dense = [each for each in parameters if id(each) not in owns]
-        of: list[tuple[list[nn.Parameter], Axis]] = [(dense, "shard")]
-        of += [(self.local.experts, "expert-data")] if owns else []
-        return [
-            divide_state(own, self.groups.group(axis), kind, **settings)
-            for own, axis in of
-        ]
+        return Owners([divide_state(*each, kind, **settings) for each in same])
 
     def _make_portions(self) -> Portions | None:
         """Return what runs the layers whose neurons the replicas divide, if any."""
@@ -241,18 +230,6 @@ class Trainer:
         """Return parameters of neurons that other replicas have not."""
         return list(self.local.neurons.parameters()) if self.local.neurons else []
 
-    @property
-    def _copies(self) -> Copies:
-        """The ranks with the same dense parameters, and what sums between them."""
-        return Copies(self.groups.group("data"), self.carriage)
-
-    @property
-    def _has_parts(self) -> bool:
-        """Whether replicas divide the gradients."""
-        mesh = self.plan.parallelism
-        is_whole = not mesh.zero or has_owners(self.plan)
-        return mesh.replicas > 1 and not is_whole
-
     def _finish(self) -> None:
         """Sum what other ranks have a part of; servers do so by themselves."""
         if self.served is not None:
@@ -260,28 +237,10 @@ class Trainer:
         if self.divided is not None:
             self.divided.end()
         plan, mesh = self.plan, self.plan.parallelism
-        is_late = not plan.synchronization.overlap and not self._has_parts
-        wide = FORMATS[plan.training.gradient_precision]
-        if mesh.replicas > 1 and is_late:
-            own = {id(each) for each in (*self.local.experts, *self._neurons())}
-            dense = (each for each in self.parameters.values() if id(each) not in own)
-            sum_gradients(dense, self._copies, wide, mesh.replicas)
-        for layer in self.local.undivided:
-            sum_gradients(layer, self._copies, wide, mesh.replicas)
-        for buckets in self.buckets.values():
-            buckets.land()
-        if self.local.experts and not self._has_parts:
-            self._sum_experts(wide)
-        if has_copies(mesh):
-            copies = Copies(self.groups.group("copies"))
-            sum_gradients(self.parameters.values(), copies, wide)
-        if self.local.table is not None:
-            sum_copies(
-                self.parameters[self.local.table], self.groups.group("embedding")
-            )
+        self.sums.finish()
         if not plan.training.post_validation:
-            has_parts = self._has_parts and mesh.shard > 1
-            axes: list[Axis] = ["shard"] if has_parts else []
+            is_divided = has_parts(plan) and mesh.shard > 1
+            axes: list[Axis] = ["shard"] if is_divided else []
             axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []
             groups = [self.groups.group(axis) for axis in axes]
             self.norm = gradient_norm(self._gradients(), groups)
@@ -295,18 +254,3 @@ class Trainer:
             for each in self.parameters.values()
             if each.grad is not None and id(each) in self._counted
         ]
-
-    def _sum_experts(self, dtype: torch.dtype) -> None:
-        """Average gradients of experts, those of a stage apart where sums overlap."""
-        mesh, experts = self.plan.parallelism, self.local.experts
-        copies = None
-        if mesh.replicas > mesh.expert:
-            copies = Copies(self.groups.group("expert-data"))
-        of_stages = [experts]
-        if self.plan.synchronization.overlap:
-            names = [
-                {id(p) for p in each.part.parameters()} for each in self.local.stages
-            ]
-            of_stages = [[p for p in experts if id(p) in own] for own in names]
-        for own in filter(None, of_stages):
-            sum_gradients(own, copies, dtype, mesh.replicas)

@@ -135,6 +135,61 @@ CASES = {
             "synchronization__overlap": False,
         },
     ),
+    "experts of two stages in buckets, zb-v": (
+        MIXTURE,
+        {
+            "model__layers": 4,
+            "cluster__devices_per_node": 4,
+            "parallelism__expert": 2,
+            "parallelism__pipeline": 2,
+            "parallelism__schedule": "zb-v",
+            "synchronization__bucket": "20 kB",
+        },
+    ),
+    "experts x tensor": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__expert": 2,
+            "parallelism__tensor": 2,
+        },
+    ),
+    "experts x sequence, recomputed": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__expert": 2,
+            "parallelism__tensor": 2,
+            "parallelism__sequence": True,
+            "parallelism__recompute": "full",
+        },
+    ),
+    "experts whose features tensor ranks divide": (
+        MIXTURE,
+        {"parallelism__tensor": 2, "parallelism__sequence": True},
+    ),
+    "experts x optimizer": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__expert": 2,
+            "parallelism__zero": 1,
+        },
+    ),
+    "experts x states x sequence": (
+        MIXTURE,
+        {
+            "cluster__devices_per_node": 8,
+            "parallelism__expert": 2,
+            "parallelism__tensor": 2,
+            "parallelism__sequence": True,
+            "parallelism__zero": 3,
+        },
+    ),
+    "experts x states, each expert on one rank": (
+        MIXTURE,
+        {"parallelism__expert": 2, "parallelism__zero": 3},
+    ),
     "context": (
         LLAMA,
         {"parallelism__context": 2, "parallelism__context_method": "all-gather"},
@@ -306,6 +361,76 @@ CASES = {
             "parallelism__sequence": True,
         },
     ),
+    "states of no parts, over two copies": (
+        LLAMA,
+        {"parallelism__zero": 3, "parallelism__shard": 1},
+    ),
+    "states x pipeline, dropped after forward": (
+        GPT,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 3,
+            "parallelism__pipeline": 2,
+        },
+    ),
+    "states of both stages, zb-v": (
+        LLAMA,
+        {
+            "model__layers": 4,
+            "batch__micro": 1,
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 3,
+            "parallelism__reshard": False,
+            "parallelism__pipeline": 2,
+            "parallelism__schedule": "zb-v",
+        },
+    ),
+    "data x pipeline, gpipe": (
+        GPT,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__pipeline": 2,
+            "parallelism__schedule": "gpipe",
+        },
+    ),
+    "data x pipeline, zb-h1": (
+        GPT,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__pipeline": 2,
+            "parallelism__schedule": "zb-h1",
+            "synchronization__bucket": "20 kB",
+        },
+    ),
+    "pipeline, both ways": (
+        GPT,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__pipeline": 4,
+            "parallelism__schedule": "dualpipe",
+        },
+    ),
+    "pipeline, both ways x data": (
+        GPT,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__pipeline": 2,
+            "parallelism__schedule": "dualpipe",
+            "synchronization__bucket": "20 kB",
+        },
+    ),
+    "pipeline, both ways x states": (
+        LLAMA,
+        {
+            "batch__micro": 1,
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 3,
+            "parallelism__reshard": False,
+            "parallelism__pipeline": 2,
+            "parallelism__schedule": "dualpipe",
+        },
+    ),
+    "data, whole gradients for lbfgs": (MLP, {"training__optimizer": "lbfgs"}),
     "data x tensor x pipeline": (
         GPT,
         {

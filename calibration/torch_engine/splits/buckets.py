@@ -7,17 +7,14 @@ there, beside the passes of other stages, and not layer by layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
 
 from calibration.modules import LayerModule, Part
-from calibration.torch_engine.building import FORMATS, Local
 from calibration.torch_engine.splits.ending import Sum, begin_sum
 from calibration.torch_engine.splits.replicas import Copies
-from simulator.lowering.schedules.table import DESIGNS
-from simulator.plan import Plan
 from topologies.units import Bytes
 
 
@@ -56,48 +53,7 @@ class Buckets:
         self._sums.clear()
 
 
-def stage_buckets(
-    plan: Plan, local: Local, copies: Copies | None
-) -> dict[int, Buckets]:
-    """Return what sums the gradients of each stage, by its number, where DDP does not.
-
-    Args:
-        plan: of the step.
-        local: stages of this rank.
-        copies: the replicas; None if there is one.
-    """
-    mesh = plan.parallelism
-    is_late = mesh.zero > 1 or not plan.synchronization.overlap
-    if copies is None or is_late or not DESIGNS[mesh.schedule].has_parts:
-        return {}
-    left = {id(each) for each in local.experts}
-    found = {}
-    for stage in local.stages:
-        buckets = _in_buckets(stage.part, plan.synchronization.bucket, left)
-        wide = FORMATS[plan.training.gradient_precision]
-        found[stage.number] = Buckets(buckets, copies, wide)
-        left |= {id(each) for each in stage.part.parameters()}
-    return found
-
-
-def launches(
-    local: Local, buckets: Mapping[int, Buckets]
-) -> dict[int, Callable[[], None]]:
-    """Return what begins the sums of each stage when its gradients are there.
-
-    A table of two stages of this rank has its own only at the end of all.
-
-    Args:
-        local: stages of this rank.
-        buckets: of the stages, by number.
-    """
-    stages = [{id(each) for each in stage.part.parameters()} for stage in local.stages]
-    if sum(map(len, stages)) > len(set().union(*stages)):
-        return {}
-    return {number: each.launch for number, each in buckets.items()}
-
-
-def _in_buckets(part: Part, size: Bytes, others: set[int]) -> list[list[nn.Parameter]]:
+def in_buckets(part: Part, size: Bytes, others: set[int]) -> list[list[nn.Parameter]]:
     """Return the parameters of a stage by bucket, as DDP would have them.
 
     Args:
