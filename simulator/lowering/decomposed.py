@@ -12,8 +12,9 @@ That is one chunk's product before or after the collective, and all others besid
 so engines, ledger and networks read nothing new.
 
 Limits: torch first copies a rank's own chunk to where others read it, and waits for all
-before and after, which is not counted; chunks are taken to travel as fast as the library's own collective; copy engines
-may be slower, and would not slow kernels as the profile says of messages.
+before and after, which is not counted; chunks are taken to travel as fast as the
+library's own collective; copy engines may be slower, and would not slow kernels as the
+profile says of messages.
 
 Source: Wang et al., ASPLOS 2023 (doi 10.1145/3567955.3567959), the idea only, from
 memory; derived above.
