@@ -9,11 +9,16 @@ moves. It ends: if all is right that happens before an instant, the next round g
 right what happens at it, because kernels up to there are stretched by what is known,
 and there are finitely many instants. A shift of kernels together with the messages
 beside them changes no stretch, so that a few rounds do.
+
+Rounds have been seen to alternate all the same, by 8e-6 of a step, with Llama 3 405B in
+16 x 8 stages of which the first and the last have no block; why is not known. So after
+a number of rounds stretches only grow, which ends and is at most that much too slow.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 from simulator.engines.graph import Graph, Pace, Times
 from simulator.engines.stretch import stretched
@@ -21,6 +26,8 @@ from topologies.units import Seconds
 
 _STILL = 1e-13
 """Stretches that move less than this share of the step are rounding."""
+_FREE_ROUNDS = 60
+"""Rounds after which stretches only grow."""
 
 
 def longest_path(graph: Graph) -> Times:
@@ -49,9 +56,11 @@ def _slowed_path(graph: Graph, pace: Pace, walk: _Walk) -> Times:
         walk: of that graph.
     """
     busy = graph.busy
-    while True:
+    for turn in count():
         begins = _larger(walk.ready, walk.host_start)
         now = stretched(graph, pace, begins, walk.end)
+        if turn >= _FREE_ROUNDS:
+            now = _larger(busy, now)
         moved = max(abs(one - other) for one, other in zip(busy, now, strict=True))
         busy = now
         if moved <= _STILL * max(walk.end):

@@ -6,6 +6,7 @@ blind, because the model's form was chosen by people who saw these errors. SC21 
 Korthikanti cannot both be met: the same two models on the same machine are 8 to 10 %
 apart between them. BigScience's is met with one row of 28 %, which its file explains.
 The bound of GPipe, whose tables no pipeline explains, is only there to notice a change.
+No form of the model was chosen on the last eight.
 """
 
 from pathlib import Path
@@ -41,6 +42,14 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "theano-mpi": (13, 0.03, 0.015),
     "torchgpipe-amoebanet": (7, 0.075, 0.07),
     "gpipe": (20, 0.17, 0.03),
+    "megatron-2020": (12, 0.10, 0.03),
+    "megatron-core-h100": (7, 0.09, 0.03),
+    "megascale-a100": (2, 0.125, 0.125),
+    "flash-gpt-a100": (5, 0.12, 0.03),
+    "nemo-2407-h100": (6, 0.09, 0.09),
+    "megatron-bridge-llama": (4, 0.105, 0.105),
+    "pytorch-ddp-v100": (12, 0.066, 0.066),
+    "nvidia-resnet50": (20, 0.077, 0.077),
 }
 MEMORY = {  # a quantity; rows outside the fit that have it, MAPE
     "simumax-b200": ("memory_allocated_bytes", 6, 0.01),

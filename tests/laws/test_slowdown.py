@@ -1,5 +1,7 @@
 """Messages slow the kernels beside them: both engines, on paper and by law."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,3 +173,14 @@ def test_parts_of_a_slowed_step_add_up_and_compute_stays_its_own():
     more = changed.breakdown.exposed_communication_s
     assert more > plain.breakdown.exposed_communication_s
     assert plain.ledger == changed.ledger
+
+
+def test_rounds_that_alternate_end_with_the_slower_of_the_two(monkeypatch):
+    # A kernel of 1 s beside a message of 2 s, stretched to 1.25 and 1.5 s in turn.
+    turns = itertools.cycle([1.25, 1.5])
+    monkeypatch.setattr(
+        "simulator.engines.longest_path.stretched",
+        lambda *_: [2.0, next(turns)],
+    )
+    rows = (("data", message(2.0, 0.0), ()), ("compute", kernel(1.0, 0.0), ()))
+    assert run_ops(longest_path, 0.5, *rows).end == [2.0, 1.5]
