@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,8 +25,8 @@ def make_passes(
     task: Assignment,
     groups: Groups,
     local: Local,
-    loss: Loss,
-    portions: Portions | None,
+    loss: Loss | Portions,
+    ended: Mapping[int, Callable[[], None]],
 ) -> Passes:
     """Return what runs the passes of a step.
 
@@ -34,19 +34,19 @@ def make_passes(
         task: of the run.
         groups: of this rank.
         local: its part of the model.
-        loss: of one micro-batch.
-        portions: what runs the layers whose neurons the replicas divide, if any.
+        loss: of one micro-batch, or what runs layers by neurons and then it.
+        ended: what is called when all gradients of a stage are there, by number.
     """
     mesh = task.plan.parallelism
     if mesh.num_stages == 1:
-        return partial(_plain, task, local, portions or loss)
+        return partial(_plain, task, local, loss)
     runtime = pipeline(
         modules={each.number: each.module for each in local.stages},
-        num_stages=mesh.num_stages,
         rows=task.rows,
         group=groups.group("pipeline"),
         loss=partial(_part_of, loss, task.plan.num_microbatches),
         device=torch.device(task.device),
+        ended=ended,
     )
     return partial(_pipelined, task, local, runtime)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from calibration.torch_engine.data.choosing import Samples
 from simulator.job import Job
+from simulator.located.carrier import Arrangement
 from simulator.lowering.schedules.actions import Schedule
 from simulator.metrics import LedgerRow
 from simulator.plan import Plan
@@ -35,6 +36,7 @@ class Assignment:
         patience: of a rank for another [s].
         keeps_parameters: whether ranks report what they have learnt.
         is_looked_at: whether a further step is taken apart.
+        ways: how gradients of each size are summed; by torch if there are none.
     """
 
     plan: Plan
@@ -48,6 +50,7 @@ class Assignment:
     patience: Seconds = 60.0
     keeps_parameters: bool = False
     is_looked_at: bool = False
+    ways: tuple[Arrangement, ...] = ()
 
 
 def num_steps(warm_up: int, steps: int) -> int:
@@ -144,4 +147,22 @@ def assign(job: Job, **options: Any) -> Assignment:
     """
     ends = accumulate((len(low.stage.layers) for low in job.stages), initial=0)
     layers = tuple(pairwise(ends))
-    return Assignment(plan=job.plan, rows=job.rows, layers=layers, **options)
+    ways = tuple(sums_of(job)) if options.get("device", "cpu") == "cpu" else ()
+    return Assignment(plan=job.plan, rows=job.rows, layers=layers, ways=ways, **options)
+
+
+def sums_of(job: Job) -> Iterator[Arrangement]:
+    """Yield how gradients are summed over replicas, where the plan's graph says it.
+
+    A buffer that several rings share at once is torch's to sum.
+    """
+    if job.located is None:
+        return
+    carrier = job.located.carrier
+    for sent in job.located.sent.values():
+        message = sent.message
+        if (message.pattern, message.axis) == ("all-reduce", "data"):
+            found = carrier.arrangement(sent)
+            ranks = [rank for group in found.groups for rank in group] if found else []
+            if found and len(set(ranks)) == len(ranks) > 1:
+                yield found

@@ -14,7 +14,7 @@ from torch.distributed.tensor.parallel import loss_parallel
 
 from calibration.torch_engine.batches import own_batch
 from calibration.torch_engine.building import FORMATS, build_local, loss_of
-from calibration.torch_engine.groups import Groups, wanted_axes
+from calibration.torch_engine.groups import Groups, has_copies, wanted_axes
 from calibration.torch_engine.learnt import counted, learnt
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.optimizers import make_optimizer, optimizer_kind
@@ -23,17 +23,24 @@ from calibration.torch_engine.rank import Member
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.serving.host import Host
 from calibration.torch_engine.serving.worker import Worker
+from calibration.torch_engine.splits.buckets import launches, stage_buckets
+from calibration.torch_engine.splits.carried import Carriage
 from calibration.torch_engine.splits.divided import Divided
-from calibration.torch_engine.splits.ending import gradient_norm, local_of, sum_copies
-from calibration.torch_engine.splits.experts import average_experts
+from calibration.torch_engine.splits.ending import (
+    gradient_norm,
+    local_of,
+    sum_copies,
+    sum_gradients,
+)
 from calibration.torch_engine.splits.owners import divide_state
 from calibration.torch_engine.splits.portions import Portions
-from calibration.torch_engine.splits.replicas import average
+from calibration.torch_engine.splits.replicas import Copies
 from calibration.torch_engine.task import Assignment, Report, Spans
 from simulator.lowering.served import is_served
 from simulator.lowering.sharding.broadcasts import has_owners
 from simulator.plans.layer_choices import portion_rule
 from simulator.workload import Axis
+from topologies.units import Seconds
 
 
 def train(task: Assignment, member: Member) -> Report:
@@ -53,8 +60,9 @@ def train(task: Assignment, member: Member) -> Report:
         times.append(trainer.timed(number))
     member.tell("the step looked at")
     last = task.warm_up + 1 + task.steps
-    spans = looked_at(partial(trainer.step, last)) if task.is_looked_at else ()
+    spans = trainer.looked_at(last) if task.is_looked_at else ()
     member.tell("the end")
+    trainer.close()
     return trainer.report(recorded, tuple(times), spans)
 
 
@@ -84,7 +92,10 @@ class Trainer:
         """
         plan = task.plan
         self.task, self.plan, self.groups = task, plan, groups
-        self.local = build_local(task, self.groups)
+        self.carriage = None
+        if task.ways:
+            self.carriage = Carriage(task.ways, groups.rank, task.patience)
+        self.local = build_local(task, groups, self.carriage)
         self.loss = loss_of(self.local.model, plan, self.groups)
         self.parameters = self.local.parameters()
         self.served: Worker | None = None
@@ -96,20 +107,31 @@ class Trainer:
         if self._has_parts and plan.parallelism.zero < 3:
             (stage,) = self.local.stages
             self.divided = Divided(plan, stage, groups, self._counted)
-        self.optimizer = self.served or self.divided or self._make_optimizer()
+        own = self.served or self.divided
+        self.optimizers = self._make_optimizers() if own is None else [own]
         self.portions = self._make_portions()
+        copies = self._copies if plan.parallelism.replicas > 1 else None
+        self.buckets = stage_buckets(plan, self.local, copies)
         self.losses: list[float] = []
         self.norm = 0.0
-        self._run = make_passes(task, self.groups, self.local, self.loss, self.portions)
+        self._run = make_passes(
+            task,
+            self.groups,
+            self.local,
+            self.portions or self.loss,
+            launches(self.local, self.buckets),
+        )
 
     def step(self, number: int) -> None:
         """Do one optimizer step on the data of that number."""
         is_divided = self.plan.parallelism.tensor > 1
-        self.optimizer.zero_grad()
+        for each in self.optimizers:
+            each.zero_grad()
         with loss_parallel() if is_divided else nullcontext():
             losses = self._run(*own_batch(self.task, self.local, self.groups, number))
         self._finish()
-        self.optimizer.step()
+        for each in self.optimizers:
+            each.step()
         if losses:
             self.losses.append(float(torch.stack(losses).float().mean()))
 
@@ -123,17 +145,36 @@ class Trainer:
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""
         recorder = Recorder(self.groups.axes, self.groups.carriers)
-        kept = getattr(self.optimizer, "optim", self.optimizer).state  # its own part
-        recorder.hold([list(self.parameters.values()), list(kept.values())])
+        recorder.hold(list(self.parameters.values()))
+        for each in self.optimizers:
+            kept = getattr(each, "optim", each).state  # its own part
+            recorder.hold(list(kept.values()))
         if self.portions is not None and self.portions.optimizer is not None:
             recorder.hold(list(self.portions.optimizer.state.values()))
-        if self.served is not None:
-            self.served.recorder = recorder
+        told = [each for each in (self.served, self.carriage) if each is not None]
+        for each in told:
+            each.recorder = recorder
         with recorder:
             self.step(number)
-        if self.served is not None:
-            self.served.recorder = None
+        for each in told:
+            each.recorder = None
         return recorder
+
+    def looked_at(self, number: int) -> Spans:
+        """Do one step and return what this rank did when."""
+        begun: list[Seconds] = []
+        spans = looked_at(partial(self._begun, begun, number))
+        sums = self.carriage.spans(begun[0]) if self.carriage is not None else ()
+        return (*spans, *sums)
+
+    def _begun(self, moments: list[Seconds], number: int) -> None:
+        moments.append(time.perf_counter())
+        self.step(number)
+
+    def close(self) -> None:
+        """End what outlives a step."""
+        if self.carriage is not None:
+            self.carriage.close()
 
     def report(
         self, recorder: Recorder, times: tuple[float, ...], spans: Spans
@@ -158,7 +199,7 @@ class Trainer:
             else {},
         )
 
-    def _make_optimizer(self) -> torch.optim.Optimizer:
+    def _make_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return what changes parameters at the end of a step."""
         rule = portion_rule(self.plan.parallelism, self.local.model)
         is_early = rule is not None and rule.updates == "each-portion"
@@ -168,11 +209,17 @@ class Trainer:
             each for each in self.parameters.values() if id(each) not in left_out
         ]
         mesh = self.plan.parallelism
-        if mesh.zero == 1 and mesh.shard > 1:
-            kind, settings = optimizer_kind(self.plan)
-            group = self.groups.group("shard")
-            return divide_state(parameters, group, kind, **settings)
-        return make_optimizer(self.plan, parameters)
+        if mesh.zero != 1 or mesh.shard == 1:
+            return [make_optimizer(self.plan, parameters)]
+        kind, settings = optimizer_kind(self.plan)
+        owns = {id(each) for each in self.local.experts}
+        dense = [each for each in parameters if id(each) not in owns]
+        of: list[tuple[list[nn.Parameter], Axis]] = [(dense, "shard")]
+        of += [(self.local.experts, "expert-data")] if owns else []
+        return [
+            divide_state(own, self.groups.group(axis), kind, **settings)
+            for own, axis in of
+        ]
 
     def _make_portions(self) -> Portions | None:
         """Return what runs the layers whose neurons the replicas divide, if any."""
@@ -195,6 +242,11 @@ class Trainer:
         return list(self.local.neurons.parameters()) if self.local.neurons else []
 
     @property
+    def _copies(self) -> Copies:
+        """The ranks with the same dense parameters, and what sums between them."""
+        return Copies(self.groups.group("data"), self.carriage)
+
+    @property
     def _has_parts(self) -> bool:
         """Whether replicas divide the gradients."""
         mesh = self.plan.parallelism
@@ -209,19 +261,25 @@ class Trainer:
             self.divided.end()
         plan, mesh = self.plan, self.plan.parallelism
         is_late = not plan.synchronization.overlap and not self._has_parts
+        wide = FORMATS[plan.training.gradient_precision]
         if mesh.replicas > 1 and is_late:
-            wide = FORMATS[plan.training.gradient_precision]
             own = {id(each) for each in (*self.local.experts, *self._neurons())}
             dense = (each for each in self.parameters.values() if id(each) not in own)
-            average(dense, self.groups.group("data"), wide)
-        if self.local.experts:
-            has_copies = mesh.replicas > mesh.expert
-            group = self.groups.group("expert-data") if has_copies else None
-            average_experts(self.local.experts, group, mesh.replicas)
+            sum_gradients(dense, self._copies, wide, mesh.replicas)
+        for buckets in self.buckets.values():
+            buckets.land()
+        if self.local.experts and not self._has_parts:
+            self._sum_experts(wide)
+        if has_copies(mesh):
+            copies = Copies(self.groups.group("copies"))
+            sum_gradients(self.parameters.values(), copies, wide)
         if self.local.table is not None:
-            sum_copies(self.local.table, self.groups.group("embedding"))
+            sum_copies(
+                self.parameters[self.local.table], self.groups.group("embedding")
+            )
         if not plan.training.post_validation:
-            axes: list[Axis] = ["shard"] if self._has_parts else []
+            has_parts = self._has_parts and mesh.shard > 1
+            axes: list[Axis] = ["shard"] if has_parts else []
             axes += ["model"] if mesh.pipeline * mesh.tensor > 1 else []
             groups = [self.groups.group(axis) for axis in axes]
             self.norm = gradient_norm(self._gradients(), groups)
@@ -235,3 +293,18 @@ class Trainer:
             for each in self.parameters.values()
             if each.grad is not None and id(each) in self._counted
         ]
+
+    def _sum_experts(self, dtype: torch.dtype) -> None:
+        """Average gradients of experts, those of a stage apart where sums overlap."""
+        mesh, experts = self.plan.parallelism, self.local.experts
+        copies = None
+        if mesh.replicas > mesh.expert:
+            copies = Copies(self.groups.group("expert-data"))
+        of_stages = [experts]
+        if self.plan.synchronization.overlap:
+            names = [
+                {id(p) for p in each.part.parameters()} for each in self.local.stages
+            ]
+            of_stages = [[p for p in experts if id(p) in own] for own in names]
+        for own in filter(None, of_stages):
+            sum_gradients(own, copies, dtype, mesh.replicas)

@@ -99,7 +99,23 @@ CASES = {
             "parallelism__pipeline": 2,
         },
     ),
+    "pipeline, first block of each stage recomputed": (
+        GPT,
+        {
+            "parallelism__pipeline": 2,
+            "parallelism__layers": [
+                {"match": "block", "stage_blocks": "0", "recompute": "full"}
+            ],
+        },
+    ),
     "experts": (MIXTURE, {"parallelism__expert": 2}),
+    "experts, those of one block on every rank": (
+        MIXTURE,
+        {
+            "parallelism__expert": 2,
+            "parallelism__layers": [{"match": "block", "blocks": "0", "expert": 1}],
+        },
+    ),
     "experts, each on two of four ranks": (
         MIXTURE,
         {
@@ -120,6 +136,22 @@ CASES = {
     "context": (
         LLAMA,
         {"parallelism__context": 2, "parallelism__context_method": "all-gather"},
+    ),
+    "context, a ring in one block and gathered in others": (
+        LLAMA,
+        {
+            "parallelism__context": 2,
+            "parallelism__layers": [
+                {"match": "block", "blocks": "1:", "context_method": "all-gather"}
+            ],
+        },
+    ),
+    "context, a block of whole samples": (
+        LLAMA,
+        {
+            "parallelism__context": 2,
+            "parallelism__layers": [{"match": "block", "blocks": "0", "context": 1}],
+        },
     ),
     "context around a ring of two": (LLAMA, {"parallelism__context": 2}),
     "context around a ring of four": (

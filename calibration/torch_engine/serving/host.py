@@ -8,12 +8,14 @@ Limits: it waits through their passes, and no longer than one rank waits for ano
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import torch.distributed as dist
 
 from calibration.modules import Part, build
 from calibration.torch_engine.building import FORMATS
 from calibration.torch_engine.groups import Groups
+from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.recording import Recorder
 from calibration.torch_engine.serving.keeper import Keeper
 from calibration.torch_engine.serving.layout import layout_of, ways_of
@@ -103,6 +105,13 @@ class Host:
         with recorder:
             self.step(number)
         return recorder
+
+    def looked_at(self, number: int) -> Spans:
+        """Serve one step and return what this rank did when."""
+        return looked_at(partial(self.step, number))
+
+    def close(self) -> None:
+        """End; nothing here outlives a step."""
 
     def report(
         self, recorder: Recorder, times: tuple[float, ...], spans: Spans
