@@ -98,11 +98,12 @@ def _state_faults(plan: Plan) -> Iterator[Fault]:
         yield Fault("parallelism.gather", problem, "leave it out")
     yield from _layer_state_faults(plan)
     is_in_buckets = mesh.zero == 2 or (mesh.zero == 1 and mesh.overlap_gather)
+    is_in_buckets = is_in_buckets and mesh.replicas > 1
     if is_in_buckets and mesh.pipeline * mesh.expert > 1:
         problem = f"dividing buckets of stages or experts {_BEYOND}"
         remedy = "write zero = 1 and overlap_gather = false"
         yield Fault("parallelism.zero", problem, remedy)
-    if is_in_buckets and mesh.replicas > mesh.shard == 1:
+    if is_in_buckets and mesh.shard == 1:
         problem = "one rank has all states, and nothing to divide"
         yield Fault("parallelism.shard", problem, "write zero = 0")
 

@@ -1,7 +1,5 @@
 """Parameter servers for real: what is learnt, what is sent, and who is missed."""
 
-import os
-import signal
 from functools import partial
 
 import pytest
@@ -9,9 +7,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from small_plans import GPT, MLP, Worlds, plan_of  # noqa: E402
+from worlds import train_without  # noqa: E402
 
 from calibration.modules import Part, build  # noqa: E402
-from calibration.torch_engine import training  # noqa: E402
 from calibration.torch_engine.errors import RankError  # noqa: E402
 from calibration.torch_engine.reference import deviation  # noqa: E402
 from calibration.torch_engine.seats import host_seats, seats  # noqa: E402
@@ -177,12 +175,6 @@ def test_variables_are_kept_where_the_simulator_says(text):
     assert busy_servers(variables(model), 3) == pytest.approx(sum(loads) / max(loads))
 
 
-def _killed_host(member, task):
-    if member.rank == task.plan.world_size + 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return training.train(task, member)
-
-
 def test_a_dead_host_is_named():
     plan = served(MLP, **NODES)
     task = assign(prepare(plan))
@@ -191,4 +183,4 @@ def test_a_dead_host_is_named():
         World(places) as world,
         pytest.raises(RankError, match=r"rank 3 \(host of node 1\): was killed by"),
     ):
-        world.run(partial(_killed_host, task=task))
+        world.run(partial(train_without, task=task, victim=3))

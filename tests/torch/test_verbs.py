@@ -81,15 +81,10 @@ def test_unequal_ledgers_end_with_exit_code_4(capsys, plan_file, monkeypatch):
 
 
 def test_what_cannot_be_run_is_a_fault_of_the_plan(capsys, plan_file):
-    changes = [
-        "--set",
-        "parallelism.pipeline=2",
-        "--set",
-        "parallelism.schedule=dualpipe",
-    ]
+    changes = ["--set", "training.optimizer=lbfgs"]
     code, _, err = called(capsys, "run", plan_file, *changes)
     assert code == 2
-    assert "parallelism.schedule: dualpipe keeps two copies of a stage" in err
+    assert "training.optimizer: L-BFGS is simulated, but not run yet" in err
 
 
 def test_parameter_servers_are_processes_beside_the_ranks(capsys, plan_file):

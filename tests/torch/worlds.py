@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from calibration.torch_engine.seats import seats
+from calibration.torch_engine.training import train
 from calibration.torch_engine.world import World
 
 
@@ -29,6 +30,12 @@ def kill_one(member, victim=0):
     if member.rank == victim:
         os.kill(os.getpid(), signal.SIGKILL)
     return sum_of_ranks(member)
+
+
+def train_without(member, task, victim):
+    if member.rank == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train(task, member)
 
 
 def raise_on_one(member, victim):
