@@ -14,6 +14,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import loss_parallel
 
+from calibration.machine.quiet import quieten
 from calibration.modules import example_batch
 from calibration.torch_engine.building import (
     FORMATS,
@@ -45,6 +46,8 @@ _RATE = 0.05  # of learning; small, so that a few steps of any small network are
 
 def train(task: Assignment, member: Member) -> Report:
     """Return what this rank saw of a few steps of a plan."""
+    if task.device == "cpu":
+        quieten()  # as kernels were measured
     trainer = Trainer(task, member)
     for number in range(task.warm_up):
         member.tell(f"warm-up step {number}")

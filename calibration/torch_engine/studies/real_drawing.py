@@ -29,9 +29,10 @@ _ELEMENT = 4  # bytes of fp32
 _TOKENS = 64
 _WORDS = 500
 _RESNET = parse_quantity("10.9 GFLOP", "FLOP")  # a sample of 224 pixels, both passes
-_MANY = 6_000_000  # of 11.7 million; fewer would be sent for too long
+_MANY = parse_quantity("24 MB", "B") / _ELEMENT  # parameters; resnet18 has twice that
 _WIDEST = 1024
 _DEEPEST = 6  # layers of a stage
+_MOST_SAMPLES = {"mlp": 8192, "gpt": 192, "resnet18": 48}  # as kernels are measured
 _MOST_OF_ALL = 2_000  # Mbit/s that all hosts together may send, beside kernels
 _EMPHASIS: tuple[tuple[Ratio, Ratio], ...] = (
     (1, 1),
@@ -105,7 +106,8 @@ def _data(rng: Random, wanted: Wanted, algorithm: str) -> Keys:
     hosts = int(wanted.network.hosts)
     size = wanted.network.bytes_in(wanted.sending) / times_sent(algorithm, hosts)
     model, per_sample = _model(rng, size / _ELEMENT, stages=1)
-    micro = max(1, round(wanted.flop(_family(model)) / per_sample))
+    micro = round(wanted.flop(_family(model)) / per_sample)
+    micro = min(max(1, micro), _MOST_SAMPLES[_family(model)])
     return {
         "model": model,
         "batch": {"global": micro * hosts, "micro": micro},
