@@ -125,10 +125,7 @@ def _study(kind: ModuleType, given: argparse.Namespace) -> None:
 
 
 def _measured(kind: ModuleType, row: Row, repeats: int) -> Row:
-    """Run one plan; one that fails is said, stays in the file, and is run by --resume.
-
-    Only what it did before it failed is lost: a rank that died says nothing of others.
-    """
+    """Run one plan; one that fails is said, and stays in the file for --resume."""
     try:
         done: Row = kind.measured(row, repeats)
     except RankError as error:
