@@ -25,7 +25,8 @@ from simulator.pricing.servers import plan_servers
 from simulator.scheduling import scheduled
 from simulator.workload import Body, Workload
 from topologies.hardware import Cluster
-from topologies.profile import Profile, load_profile
+from topologies.profile import Profile
+from topologies.profile_file import load_profile
 
 if TYPE_CHECKING:
     from simulator.located.locate import Located, Place

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple, cast
 
+from calibration.torch_engine.data.choosing import Samples
 from simulator.job import Job
 from simulator.located.carrier import Arrangement
 from simulator.lowering.schedules.actions import Schedule
@@ -31,10 +32,11 @@ class Assignment:
         warm_up: steps before anything is recorded [1].
         steps: that are timed [1].
         seed: of parameters and data.
+        samples: from disk; None if they are random numbers.
+        patience: of a rank for another [s].
         keeps_parameters: whether ranks report what they have learnt.
         is_looked_at: whether a further step is taken apart.
         ways: how gradients of each size are summed; by torch if there are none.
-        patience: with one of their messages [s].
     """
 
     plan: Plan
@@ -44,10 +46,16 @@ class Assignment:
     warm_up: int = 3
     steps: int = 5
     seed: int = 0
+    samples: Samples | None = None
+    patience: Seconds = 60.0
     keeps_parameters: bool = False
     is_looked_at: bool = False
     ways: tuple[Arrangement, ...] = ()
-    patience: Seconds = 300.0
+
+
+def num_steps(warm_up: int, steps: int) -> int:
+    """Return how many steps are done, with those recorded and looked at [1]."""
+    return warm_up + 1 + steps + 1
 
 
 class Span(NamedTuple):
@@ -106,6 +114,7 @@ class Report:
 
     Fields:
         calls: what it took part in sending, in one step.
+        carried: bytes of sends that carried out pushes and pulls, in one step [B].
         flop: of one step, its own [FLOP].
         parameters: that it holds [1].
         memory_peak: bytes of live tensors at most, in one step [B].
@@ -122,6 +131,7 @@ class Report:
     parameters: int
     memory_peak: Bytes
     times: tuple[Seconds, ...]
+    carried: Bytes = 0
     spans: Spans = ()
     losses: tuple[float, ...] = ()
     gradient_norm: float = 0.0

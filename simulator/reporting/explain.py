@@ -35,7 +35,7 @@ from simulator.workload import (
     Message,
     Op,
     Phase,
-    Repeat,
+    leaves,
 )
 from topologies.units import Ratio, Seconds, format_quantity
 
@@ -156,21 +156,11 @@ def _totals(
     totals: dict[tuple[int, Phase], float] = defaultdict(float)
     items: dict[int, Leaf | Beside] = {}
     for body, count in bodies.items():
-        for item, repeats in _leaves(body.items, float(count)):
+        for item, phase, repeats in leaves(body.items, body.phase, float(count)):
             items[id(item)] = item
-            totals[id(item), body.phase] += repeats
+            totals[id(item), phase] += repeats
     for (key, phase), total in totals.items():
         yield items[key], phase, total
-
-
-def _leaves(
-    items: tuple[Item, ...], count: float
-) -> Iterator[tuple[Leaf | Beside, float]]:
-    for item in items:
-        if isinstance(item, Repeat):
-            yield from _leaves(item.items, count * item.count)
-        else:
-            yield item, count
 
 
 def _timed(

@@ -16,7 +16,7 @@ from calibration.statistics import summarize
 from simulator.api import run, simulate
 from simulator.job import prepare
 from simulator.plan import Plan
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 MEASURED = Path(__file__).parents[2] / "calibration" / "measured"
 MEDIAN, P90, FACTOR = 0.08, 0.15, 0.10

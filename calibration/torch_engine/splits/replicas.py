@@ -5,7 +5,7 @@ Who adds them up is torch, or a `Carriage`, where the plan names the sends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -74,11 +74,11 @@ def _converted(
     """Average a bucket in a number format (DDP's compression hooks)."""
     gradients = bucket.buffer()
     sent = gradients.to(dtype).div_(copies.group.size())
-    future = _begun(sent, copies)
+    future = summed(sent, copies)
     return future.then(partial(_copied_back, gradients))
 
 
-def _begun(tensor: torch.Tensor, copies: Copies) -> torch.futures.Future[Any]:
+def summed(tensor: torch.Tensor, copies: Copies) -> torch.futures.Future[Any]:
     """Begin to sum a tensor over replicas; return what to wait for."""
     if copies.carriage is not None and copies.carriage.knows(tensor):
         return copies.carriage.begin(tensor)
@@ -90,22 +90,3 @@ def _copied_back(
 ) -> torch.Tensor:
     found = future.value()
     return gradients.copy_(found if isinstance(found, torch.Tensor) else found[0])
-
-
-@torch.no_grad()
-def average(
-    parameters: Iterable[nn.Parameter], copies: Copies, dtype: torch.dtype
-) -> None:
-    """Average all gradients in one message.
-
-    Args:
-        parameters: whose gradients are complete.
-        copies: ranks that have them too, and what sums between them.
-        dtype: in which they are sent.
-    """
-    gradients = [each.grad for each in parameters if each.grad is not None]
-    flat = torch.cat([each.flatten().to(dtype) for each in gradients])
-    _begun(flat.div_(copies.group.size()), copies).wait()
-    sizes = [each.numel() for each in gradients]
-    for gradient, mean in zip(gradients, flat.split(sizes), strict=True):
-        gradient.copy_(mean.view_as(gradient))

@@ -32,7 +32,7 @@ from calibration.torch_engine.validation import compare
 from simulator.api import simulate
 from simulator.errors import RehearsalError
 from simulator.plan import Plan
-from topologies.profile import PROFILES
+from topologies.profile_file import PROFILES
 from topologies.units import Count, Seconds
 
 NAME = "emulated-real-plans"
