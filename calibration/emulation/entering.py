@@ -55,6 +55,13 @@ def enter(entrance: Entrance) -> None:
         os._exit(1)
 
 
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
+
+
 def _end_like(child: int) -> None:
     """Wait for a child and end as it did."""
     _, status = os.waitpid(child, 0)

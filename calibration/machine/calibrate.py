@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 from calibration.machine.clock import Clock
+from calibration.machine.company import in_company
 from calibration.machine.errors import Unavailable
 from calibration.machine.links import Links, measured_links
 from calibration.machine.profile_file import Machine, memory_of, profile_text
 from calibration.machine.quiet import conditions, quieten
 from calibration.machine.shapes import GRIDS
 from calibration.machine.sweep import Say, Sweep, to_stderr
-from topologies.units import Seconds
+from topologies.units import Count, Seconds
 
 
 def calibrate(  # noqa: PLR0913 - the options of a command
@@ -27,6 +28,7 @@ def calibrate(  # noqa: PLR0913 - the options of a command
     grid: str | None = None,
     budget: Seconds = math.inf,
     with_links: bool = True,
+    processes: Count = 1,
     say: Say = to_stderr,
 ) -> None:
     """Measure kernels and links, and write a profile.
@@ -40,6 +42,7 @@ def calibrate(  # noqa: PLR0913 - the options of a command
         grid: which sizes, a name of `shapes.GRIDS`; those of the device if left out.
         budget: after which nothing is begun [s].
         with_links: whether two processes exchange messages.
+        processes: that measure the same at once on this machine's cores [1].
         say: told of progress.
 
     Raises:
@@ -50,20 +53,22 @@ def calibrate(  # noqa: PLR0913 - the options of a command
     if device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("torch sees no NVIDIA GPU")
     quieten()
-    found = conditions(device)
+    found = conditions(device) | {"processes": str(processes)}
     say(f"this machine: {found}")
     deadline = time.monotonic() + budget
-    sizes = GRIDS[grid or ("gpu" if device == "cuda" else "cpu")]
+    name = grid or ("gpu" if device == "cuda" else "cpu")
+    sizes = GRIDS[name]
     sweeps: dict[str, Sweep] = {}
     measured = Links({}, ())
     is_interrupted = False
     try:
-        for number_format in formats:
-            clock = Clock(device)
-            sweeps[number_format] = sweep = Sweep(
-                clock=clock, number_format=number_format, deadline=deadline, say=say
-            )
-            sweep.run(sizes)
+        with in_company(processes - 1, name):
+            for number_format in formats:
+                clock = Clock(device)
+                sweeps[number_format] = sweep = Sweep(
+                    clock=clock, number_format=number_format, deadline=deadline, say=say
+                )
+                sweep.run(sizes)
         if with_links and time.monotonic() < deadline:
             measured = measured_links(device, say)
     except KeyboardInterrupt:

@@ -7,18 +7,16 @@ kernel to be killed when its parent is gone.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
-import signal
 import socket
 import sys
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from calibration.emulation.entering import Entrance, enter
+from calibration.emulation.entering import Entrance, die_with, enter
 from calibration.torch_engine.rank import serve
 
 PRELOADED = (
@@ -27,7 +25,6 @@ PRELOADED = (
     "torch._dynamo",
 )
 REQUEST = 65_536  # most bytes of a request
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
 class Nursery:
@@ -94,13 +91,6 @@ class Nursery:
 
     def _say(self, answer: dict[str, int]) -> None:
         self._requests.send(json.dumps(answer).encode())
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends."""
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before
-        os._exit(1)
 
 
 def main() -> None:

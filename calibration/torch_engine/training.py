@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor.parallel import loss_parallel
 
+from calibration.machine.quiet import quieten
 from calibration.torch_engine.batches import own_batch
 from calibration.torch_engine.building import build_local, loss_of
 from calibration.torch_engine.groups import Groups, wanted_axes
@@ -45,6 +46,8 @@ def train(task: Assignment, member: Member) -> Report:
     if task.device == "cuda":
         number = int(os.environ.get("LOCAL_RANK", member.rank))
         torch.cuda.set_device(number % torch.cuda.device_count())
+    if task.device == "cpu":
+        quieten()  # as kernels were measured
     trainer = _runner(task, member)
     for number in range(task.warm_up):
         member.tell(f"warm-up step {number}")

@@ -6,6 +6,7 @@ import math
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,6 +37,13 @@ from simulator.cli.options import FILE, debug_option, writing
     type=click.Choice(["fp32", "tf32", "fp16", "bf16"]),
     help="Number format to measure; may be repeated, most wanted first.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="So many measure at once, as ranks that compute on several cores do.",
+)
 @click.option("--quick", is_flag=True, help="Fewer sizes: a minute, not many.")
 @click.option(
     "--budget",
@@ -44,13 +52,7 @@ from simulator.cli.options import FILE, debug_option, writing
     help="Begin nothing more after so long; what is finished is written.",
 )
 @debug_option
-def calibrate(
-    device: str,
-    out: Path,
-    formats: tuple[str, ...],
-    quick: bool,
-    budget: float | None,
-) -> None:
+def calibrate(out: Path, quick: bool, budget: float | None, **options: Any) -> None:
     """Measure this machine's kernels and links, and write them as a profile.
 
     Progress goes to stderr. Ctrl-C keeps what is finished.
@@ -64,4 +66,4 @@ def calibrate(
     limit = math.inf if budget is None else budget
     grid = "quick" if quick else None
     with writing(out):
-        measure(out, device=device, formats=formats, grid=grid, budget=limit)
+        measure(out, grid=grid, budget=limit, **options)

@@ -13,12 +13,26 @@ import pytest
 
 from calibration.fit_links import read_problem
 from calibration.statistics import summarize
-from simulator.api import run
+from simulator.api import run, simulate
 from simulator.job import prepare
 from simulator.plan import Plan
+from topologies.profile_file import load_profile
 
 MEASURED = Path(__file__).parents[2] / "calibration" / "measured"
 MEDIAN, P90, FACTOR = 0.08, 0.15, 0.10
+MEDIAN_REAL = 0.12
+needs_real = pytest.mark.skipif(
+    not (MEASURED / "emulated-real-plans.toml").exists(),
+    reason="no study with real kernels has run yet",
+)
+
+
+def plan_of(keys):
+    """A plan of the study with real kernels, with the profile that was committed."""
+    path = str(MEASURED / "emulated-cpu.toml")
+    cluster = {**keys["cluster"], "device": path, "profile": path}
+    plan = Plan.from_mapping({**keys, "cluster": cluster})
+    return plan.replace({"training.framework": "torch"})
 
 
 def read(name):
@@ -84,3 +98,27 @@ def test_a_wrong_order_costs_the_factor_predicted():
     for row in rows:
         error = row["predicted_factor"] / row["measured_factor"] - 1
         assert abs(error) <= FACTOR, row["name"]
+
+
+@needs_real
+def test_plans_with_real_kernels_are_predicted_from_their_profile():
+    """Predictions of the file still hold, and errors are within the bound."""
+    errors = []
+    for row in read("emulated-real-plans")["row"]:
+        step_time = simulate(plan_of(json.loads(row["plan"]))).step_time_s
+        assert step_time == pytest.approx(row["predicted_s"], abs=6e-6), row["name"]
+        assert row["ledger_equal"], row["name"]
+        errors.append((row["name"], step_time / row["measured_s"] - 1))
+    found = summarize(errors)
+    assert found.rows >= 40
+    assert found.median <= MEDIAN_REAL
+
+
+@needs_real
+def test_no_step_went_into_the_profile_of_real_kernels():
+    profile = read("emulated-cpu")
+    assert "no whole step was fitted" in profile["basis"]
+    assert profile["constants"].get("in_step", "1") == "1"
+    cable = load_profile("gloo-emulated").links["ethernet-1"]
+    path = str(MEASURED / "emulated-cpu.toml")
+    assert load_profile(path).links["ethernet-1"] == cable

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from calibration import fit_links
+from calibration.torch_engine.errors import RankError
 from calibration.torch_engine.studies import (
     capacity,
     orders,
@@ -118,10 +119,20 @@ def _study(kind: ModuleType, given: argparse.Namespace) -> None:
         # What is there is kept, however the study ends.
         results.write(path, kind.report(rows, given.seed))
         if row.seen is None:
-            rows[place] = kind.measured(row, given.repeats)
-            _say(rows[place], is_as_predicted=kind.is_as_predicted(rows[place]))
+            rows[place] = _measured(kind, row, given.repeats)
     results.write(path, kind.report(rows, given.seed))
     _say_errors(rows)
+
+
+def _measured(kind: ModuleType, row: Row, repeats: int) -> Row:
+    """Run one plan; one that fails is said, and stays in the file for --resume."""
+    try:
+        done: Row = kind.measured(row, repeats)
+    except RankError as error:
+        _print(f"{row.drawn.name:44} FAILED: {error}")
+        return row
+    _say(done, is_as_predicted=kind.is_as_predicted(done))
+    return done
 
 
 def _figures(row: Row) -> str:
@@ -140,7 +151,10 @@ def _say(row: Row, *, is_as_predicted: bool) -> None:
 
 def _say_errors(rows: Sequence[Row]) -> None:
     errors, counted = errors_of(rows), contended(rows)
-    assert errors is not None, "all have run"
+    if errors is None:
+        return
+    if left := sum(row.seen is None for row in rows):
+        _print(f"{left} plans have not run to their end; see --resume")
     _print(
         f"{errors.rows} plans, median error {errors.median:.1%}, "
         f"p90 {errors.p90:.1%}, bias {errors.bias:+.1%}, worst {errors.worst:+.1%} "

@@ -29,9 +29,10 @@ _ELEMENT = 4  # bytes of fp32
 _TOKENS = 64
 _WORDS = 500
 _RESNET = parse_quantity("10.9 GFLOP", "FLOP")  # a sample of 224 pixels, both passes
-_MANY = 6_000_000  # of 11.7 million; fewer would be sent for too long
-_WIDEST = 1024
-_DEEPEST = 6  # layers of a stage
+_MANY = parse_quantity("24 MB", "B") / _ELEMENT  # parameters; resnet18 has twice that
+_MAX_WIDTH = 960  # within the widths of kernels that are measured
+_MAX_DEPTH = 6  # layers of a stage
+_MOST_SAMPLES = {"mlp": 8192, "gpt": 192, "resnet18": 48}  # as kernels are measured
 _MOST_OF_ALL = 2_000  # Mbit/s that all hosts together may send, beside kernels
 _EMPHASIS: tuple[tuple[Ratio, Ratio], ...] = (
     (1, 1),
@@ -105,7 +106,8 @@ def _data(rng: Random, wanted: Wanted, algorithm: str) -> Keys:
     hosts = int(wanted.network.hosts)
     size = wanted.network.bytes_in(wanted.sending) / times_sent(algorithm, hosts)
     model, per_sample = _model(rng, size / _ELEMENT, stages=1)
-    micro = max(1, round(wanted.flop(_family(model)) / per_sample))
+    micro = round(wanted.flop(_family(model)) / per_sample)
+    micro = min(max(1, micro), _MOST_SAMPLES[_family(model)])
     return {
         "model": model,
         "batch": {"global": micro * hosts, "micro": micro},
@@ -133,7 +135,7 @@ def _staged(rng: Random, wanted: Wanted, *, has_replicas: bool) -> Keys:
     else:
         # Of a width w a message carries S / 4w samples, 6 w² FLOP each and layer.
         width = _ELEMENT * wanted.flop("mlp") / (6 * message * count)
-        model, _ = _model(rng, stages * width * _WIDEST, stages)
+        model, _ = _model(rng, stages * width * _MAX_WIDTH, stages)
     micro = max(1, round(message / (_ELEMENT * _boundary(model))))
     schedule = rng.choice(("1f1b", "gpipe", "zb-h1"))
     return {
@@ -192,14 +194,14 @@ def _model(rng: Random, parameters: Count, stages: int) -> tuple[Keys, Flop]:
         return {"name": kind, "image": image}, _RESNET * (image / 224) ** 2
     if kind == "mlp":
         least = max(1, round(rng.uniform(3, 6) / stages))
-        full = ceil(parameters / stages / _WIDEST**2)
-        layers = stages * min(max(least, full), _DEEPEST)
+        full = ceil(parameters / stages / _MAX_WIDTH**2)
+        layers = stages * min(max(least, full), _MAX_DEPTH)
         width = 16 * round(sqrt(parameters / layers) / 16)
-        width = min(max(128, width), _WIDEST)
+        width = min(max(128, width), _MAX_WIDTH)
         return {"family": kind, "widths": [width] * (layers + 1)}, 6 * layers * width**2
     hidden = 64 * rng.randrange(2, 6)
     layers = max(1, round(parameters / (12 * hidden**2) / stages))
-    layers = stages * min(layers, _DEEPEST)
+    layers = stages * min(layers, _MAX_DEPTH)
     model = {
         "family": kind,
         "layers": layers,

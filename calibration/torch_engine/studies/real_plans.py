@@ -50,12 +50,14 @@ _LINK = "ethernet-1"
 def profile(folder: Path = results.FOLDER, grid: str = "studied") -> None:
     """Measure this machine's kernels, and write them beside the links of two hosts.
 
+    All its cores measure at once, as ranks on all of them will compute.
+
     Args:
         folder: of the profile.
         grid: sizes, a name of `calibration.machine.shapes.GRIDS`.
     """
     path = folder / PROFILE
-    calibrate(path, grid=grid, with_links=False)
+    calibrate(path, grid=grid, with_links=False, processes=_cores())
     links = (PROFILES / "gloo-emulated.toml").read_text("utf-8")
     cable = tomllib.loads(links)["links"][_LINK]
     lines = ["", f"[links.{_LINK}]", *results.keys(cable)]
@@ -79,13 +81,17 @@ def predicted_rows(seed: int, count: Count, folder: Path = results.FOLDER) -> li
 def _row(rng: Random, kind: str, folder: Path) -> Row:
     """Return a plan that can be built, and is neither too short nor too long."""
     while True:
-        drawn = draw(rng, kind, len(os.sched_getaffinity(0)))
+        drawn = draw(rng, kind, _cores())
         try:
             row = predicted(drawn, folder)
         except RehearsalError:
             continue
         if _SHORTEST <= row.predicted <= _LONGEST:
             return row
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def predicted(drawn: Drawn, folder: Path = results.FOLDER) -> Row:
