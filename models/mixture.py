@@ -174,6 +174,15 @@ class TokenExchange:
         elements = self.tokens * self.copies * self.capacity * self.width
         return share.element * share.samples * elements / share.sequence
 
+    def weight_bytes(self, share: Share) -> float:
+        """Return the weights of all routes [B].
+
+        element · samples · tokens · k · capacity: where tensor parallelism divides the
+        experts, the size of the all-reduce of their gradients.
+        """
+        elements = self.tokens * self.copies * self.capacity
+        return share.element * share.samples * elements
+
     def token_bytes(self, share: Share) -> float:
         """Return the tokens of all tensor ranks [B].
 

@@ -39,6 +39,8 @@ class Share:
         cast_reads: times that those casts read a factor: for its largest number and to
             write it; 1 where its writer finds the former; 0 where the writer casts,
             and weights are cast once a step [1].
+        cast_parts: parts of a factor that comes from all tensor ranks of which each
+            casts one, before it is sent; 1 where all of it is cast afterwards [1].
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
@@ -63,6 +65,7 @@ class Share:
     operand: float | None = None
     cast_reads: int = 2
     gathered: float = 1
+    cast_parts: float = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, Shard
-from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from calibration.modules import LayerModule, Network, Part, build, loss
 from calibration.modules.products import Matrix
 from calibration.torch_engine.groups import Groups
 from calibration.torch_engine.splits import tensor
+from calibration.torch_engine.splits.carried import Carriage
 from calibration.torch_engine.splits.context import divide_tokens, places
-from calibration.torch_engine.splits.experts import spread
+from calibration.torch_engine.splits.experts import (
+    Ranks,
+    place_routes,
+    spread,
+    weights_of,
+)
 from calibration.torch_engine.splits.neurons import divide_neurons
-from calibration.torch_engine.splits.replicas import replicate
-from calibration.torch_engine.splits.sharded import shard, whole_layers
+from calibration.torch_engine.splits.replicas import Copies, replicate
+from calibration.torch_engine.splits.sharded import (
+    Apart,
+    Division,
+    shard,
+    whole_layers,
+)
 from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
+from simulator.lowering.schedules.table import DESIGNS
+from simulator.lowering.served import is_served
 from simulator.lowering.states import kept_precision
+from simulator.lowering.stopping import read_again, stops
 from simulator.plan import Plan
 from simulator.plans.layer_choices import (
     context_of,
@@ -42,6 +56,10 @@ FORMATS = {
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
 }
+
+
+Divisions = tuple[tuple[Axis, int], ...]
+"""Axes whose ranks divide a parameter, with its dimension."""
 
 
 class Stage(NamedTuple):
@@ -65,19 +83,19 @@ class Local:
     Fields:
         model: the layer table.
         stages: its stages, in order.
-        divided: by which axis parameters are divided, and along which dimension, by
+        divided: by which axes parameters are divided, and along which dimensions, by
             their names; those that are whole left out.
         experts: parameters that not all replicas hold.
         neurons: the dense layers behind the stages whose neurons the replicas divide.
-        table: the shared table, where another rank holds a copy of it.
+        table: name of the shared table, where another rank holds a copy of it.
         undivided: parameters that every replica holds whole, though it has parts of
             others, by layer, the last first.
     """
 
     model: Model
     stages: tuple[Stage, ...]
-    divided: Mapping[str, tuple[Axis, int]]
-    table: nn.Parameter | None
+    divided: Mapping[str, Divisions]
+    table: str | None
     experts: list[nn.Parameter]
     neurons: Part | None = None
     undivided: Sequence[Sequence[nn.Parameter]] = ()
@@ -97,8 +115,16 @@ class Local:
         }
 
 
-def build_local(task: Assignment, groups: Groups) -> Local:
-    """Return this rank's stages, replicated over its data ranks if they overlap."""
+def build_local(
+    task: Assignment, groups: Groups, carriage: Carriage | None = None
+) -> Local:
+    """Return this rank's stages, replicated over its data ranks if they overlap.
+
+    Args:
+        task: what is trained, and how it is split.
+        groups: of this rank.
+        carriage: what sums gradients of replicas; torch if left out.
+    """
     plan = task.plan
     mesh = plan.parallelism
     model = plan.build_model()
@@ -106,19 +132,18 @@ def build_local(task: Assignment, groups: Groups) -> Local:
     network = build(model, dtype=dtype, device=task.device, seed=task.seed)
     mine = [n for n, ranks in enumerate(mesh.placement) if groups.pipeline in ranks]
     parts = {number: Part(network, range(*task.layers[number])) for number in mine}
-    divided: dict[str, tuple[Axis, int]] = {}
+    divided: dict[str, Divisions] = {}
     experts: list[nn.Parameter] = []
     for part in parts.values():
         divided |= _split(part, plan, groups)
         if mesh.expert > 1:
-            spread_out = [x for x in layers_of(part) if expert_of(mesh, x.layer) > 1]
-            experts += spread(spread_out, groups.group("expert"))
-    for part in parts.values():
-        for name, each in part.named_parameters():
-            if any(each is own for own in experts):
-                divided[name] = ("expert", 0)
+            divided_here = [x for x in layers_of(part) if expert_of(mesh, x.layer) > 1]
+            experts += [each for each, _ in weights_of(divided_here)]
+    table = _copied(network, parts, plan)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
-    is_bucketed = mesh.replicas > 1 and plan.synchronization.overlap and not is_sharded
+    is_averaged = mesh.replicas > 1 and mesh.zero < 2 and not is_served(plan)
+    is_whole = not DESIGNS[mesh.schedule].has_parts  # else see `splits.buckets`
+    is_bucketed = is_averaged and plan.synchronization.overlap and is_whole
     undivided = _undivided(parts.values(), mesh) if is_sharded else []
     stages = []
     for number, part in parts.items():
@@ -126,21 +151,15 @@ def build_local(task: Assignment, groups: Groups) -> Local:
         has_parameters = any(True for _ in part.parameters())
         wide = FORMATS[plan.training.gradient_precision]
         if is_sharded and has_parameters:
-            module = shard(
-                part,
-                groups.mesh_of_shards(),
-                choices=mesh,
-                compute=FORMATS[plan.training.precision],
-                reduced=wide,
-            )
+            module = shard(part, _division(plan, groups))
         elif is_bucketed and has_parameters:
             bucket = plan.synchronization.bucket
-            module = replicate(part, groups.group("data"), bucket, wide, experts)
+            copies = Copies(groups.group("data"), carriage)
+            module = replicate(part, copies, bucket, wide, experts)
         stages.append(Stage(number, part, module))
-    table = _copied(network, plan, mine)
     neurons = _by_neurons(network, plan, groups)
     if neurons is not None:
-        divided |= {name: ("data", 0) for name, _ in neurons.named_parameters()}
+        divided |= {name: (("data", 0),) for name, _ in neurons.named_parameters()}
     return Local(model, tuple(stages), divided, table, experts, neurons, undivided)
 
 
@@ -150,6 +169,21 @@ def _undivided(
     """Return the parameters of layers that every replica holds whole, last first."""
     layers = [layer for part in parts for layer in whole_layers(part, mesh)]
     return [list(layer.parameters()) for layer in reversed(layers)]
+
+
+def _division(plan: Plan, groups: Groups) -> Division:
+    """Return how replicas divide the parameters of a stage."""
+    mesh, training = plan.parallelism, plan.training
+    formats = (FORMATS[training.precision], FORMATS[training.gradient_precision])
+    return Division(
+        mesh=groups.mesh_of_shards(),
+        policy=MixedPrecisionPolicy(*formats),
+        choices=mesh,
+        is_stage=mesh.pipeline > 1,
+        experts=Apart(groups.mesh("expert-data"), mesh.replicas)
+        if mesh.expert > 1
+        else None,
+    )
 
 
 def _by_neurons(network: Network, plan: Plan, groups: Groups) -> Part | None:
@@ -168,16 +202,18 @@ def layers_of(part: Part) -> list[LayerModule]:
     return [each for each in part.layers.values() if isinstance(each, LayerModule)]
 
 
-def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, tuple[Axis, int]]:
-    """Divide a part over tensor ranks, and drop what the plan recomputes."""
+def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, Divisions]:
+    """Divide a part over ranks, and drop what the plan recomputes."""
     mesh = plan.parallelism
     layers = layers_of(part)
-    divided: dict[str, tuple[Axis, int]] = {}
+    divided: dict[str, Divisions] = {}
+    names = {id(each): name for name, each in part.named_parameters()}
     if mesh.tensor > 1:
         tensor.divide(layers, groups.mesh("tensor"), is_sequence=mesh.sequence)
-        names = {id(each): name for name, each in part.named_parameters()}
         for parameter, placement in tensor.parts(layers, is_sequence=mesh.sequence):
-            divided[names[id(parameter)]] = ("tensor", placement.dim)
+            divided[names[id(parameter)]] = (("tensor", placement.dim),)
+    for parameter, divisions in _spread(layers, plan, groups):
+        divided[names[id(parameter)]] = divisions
     if mesh.context > 1:
         group, order = groups.group("context"), token_places(plan)
         for layer in layers:
@@ -186,12 +222,53 @@ def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, tuple[Axis, int]
                 continue
             is_ring = method_of(mesh, layer.layer) == "ring"
             divide_tokens([layer], group, order, is_ring=is_ring)
+    if mesh.sequence:
+        own = token_places(plan)[groups.context].chunk(mesh.tensor)[groups.tensor]
+        place_routes(layers, own)
     for layer in layers:
-        recompute = recompute_of(mesh, layer.layer)
-        layer.recomputes_core = recompute == "selective"
-        if recompute == "full" and layer.layer.role == "block":
-            layer.forward = partial(_again, layer.forward)  # type: ignore[method-assign]
+        drop(layer, plan)
     return divided
+
+
+def _spread(
+    layers: list[LayerModule], plan: Plan, groups: Groups
+) -> Iterator[tuple[nn.Parameter, Divisions]]:
+    """Divide experts over ranks; yield their weights, with what divides each."""
+    mesh = plan.parallelism
+    for layer in layers:
+        expert = expert_of(mesh, layer.layer)
+        if expert * mesh.tensor == 1:
+            continue
+        spread([layer], _ranks_of_experts(mesh, groups, expert))
+        for parameter, dim in weights_of([layer]):
+            of_experts: Divisions = (("expert", 0),) if expert > 1 else ()
+            of_features: Divisions = (("tensor", dim),) if mesh.tensor > 1 else ()
+            yield parameter, (*of_experts, *of_features)
+
+
+def drop(layer: LayerModule, plan: Plan) -> None:
+    """Have the backward of a layer compute again what the plan says.
+
+    Networks run with a dropout of zero, which keeps no mask; where one would have to be
+    computed again, all of the layer is.
+    """
+    recompute = recompute_of(plan.parallelism, layer.layer)
+    is_full = recompute == "full"
+    operators = layer.layer.operators
+    dropped = [each for each in operators if is_full or each.is_core_attention]
+    layer.recomputes_core = recompute == "selective"
+    layer.stops = stops(plan) and len(read_again(dropped)) < len(dropped)
+    if is_full and layer.layer.role == "block":
+        layer.forward = partial(layer.again, layer.forward)  # type: ignore[method-assign]
+
+
+def _ranks_of_experts(mesh: ParallelismSection, groups: Groups, expert: int) -> Ranks:
+    """Return which ranks divide experts."""
+    return Ranks(
+        group=groups.group("expert") if expert > 1 else None,
+        tensor=groups.mesh("tensor") if mesh.tensor > 1 else None,
+        is_sequence=mesh.sequence,
+    )
 
 
 def token_places(plan: Plan) -> list[torch.Tensor]:
@@ -202,25 +279,20 @@ def token_places(plan: Plan) -> list[torch.Tensor]:
     return places(tokens, mesh.context, is_balanced=is_balanced)
 
 
-def _again(forward: Any, *inputs: Any) -> Any:
-    """Run a layer that keeps nothing but its inputs.
-
-    All of it runs again, as is simulated, even what no gradient needs.
-    """
-    with set_checkpoint_early_stop(enable=False):
-        return checkpoint(forward, *inputs, use_reentrant=False)
-
-
-def _copied(network: Network, plan: Plan, mine: list[int]) -> nn.Parameter | None:
-    """Return the table that first and last stage share from different ranks."""
+def _copied(network: Network, parts: Mapping[int, Part], plan: Plan) -> str | None:
+    """Return the name of the table that first and last stage share between ranks."""
     placement = plan.parallelism.placement
-    is_end = {0, len(placement) - 1} & set(mine)
-    if set(placement[0]) == set(placement[-1]) or not is_end:
+    if set(placement[0]) == set(placement[-1]):
         return None
-    for layer in network.layers:
-        for module in layer.children():
-            if isinstance(module, Matrix) and not module.operator.owns_weight:
-                return module.weight
+    shared = {
+        id(module.weight)
+        for layer in network.layers
+        for module in layer.children()
+        if isinstance(module, Matrix) and not module.operator.owns_weight
+    }
+    for number in {0, len(placement) - 1} & set(parts):
+        found: dict[str, nn.Parameter] = dict(parts[number].named_parameters())
+        return next((name for name, each in found.items() if id(each) in shared), None)
     return None
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
 from simulator.mesh import Degrees, members
+from simulator.plans.records import ParallelismSection
 from simulator.workload import Axis
 
-ALWAYS: tuple[Axis, ...] = (
+Place = Axis | Literal["copies"]
+"""An axis; or the pairs of ranks with the same two stages, beside the pipeline."""
+
+ALWAYS: tuple[Place, ...] = (
     "tensor",
     "context",
     "data",
@@ -20,6 +25,23 @@ ALWAYS: tuple[Axis, ...] = (
     "embedding",
     "model",
 )
+
+
+def has_copies(mesh: ParallelismSection) -> bool:
+    """Return whether another rank has the same stages for other micro-batches."""
+    return any(len(ranks) > 1 for ranks in mesh.placement)
+
+
+def wanted_axes(mesh: ParallelismSection) -> tuple[Place, ...]:
+    """Return the axes for which a plan needs groups."""
+    divided: tuple[Axis, ...] = ("shard", "replicate")
+    spread: tuple[Axis, ...] = ("expert", "expert-data")
+    return (
+        *ALWAYS,
+        *(divided if mesh.zero > 0 else ()),
+        *(spread if mesh.expert > 1 else ()),
+        *(("copies",) if has_copies(mesh) else ()),
+    )
 
 
 @dataclass(slots=True)
@@ -31,13 +53,15 @@ class Groups:
         rank: this one's number.
         device: what DeviceMesh calls it.
         axes: of the groups made so far, by their names.
+        carriers: names of groups whose sends are parts of larger messages.
     """
 
     degrees: Degrees
     rank: int
     device: str
     axes: dict[str, Axis] = field(default_factory=dict)
-    _groups: dict[Axis, dist.ProcessGroup] = field(default_factory=dict)
+    carriers: set[str] = field(default_factory=set)
+    _groups: dict[Place, dist.ProcessGroup] = field(default_factory=dict)
     _meshes: dict[Axis, DeviceMesh] = field(default_factory=dict)
 
     @property
@@ -66,7 +90,7 @@ class Groups:
         replica = self.rank % self.plane // int(self.degrees.tensor)
         return replica // int(self.degrees.context)
 
-    def ranks(self, axis: Axis) -> tuple[int, ...]:
+    def ranks(self, axis: Place) -> tuple[int, ...]:
         """Return the ranks of this rank's group, itself among them."""
         return next(each for each in self._all(axis) if self.rank in each)
 
@@ -74,19 +98,32 @@ class Groups:
         """Return how many ranks this rank's group has [1]."""
         return len(self.ranks(axis))
 
-    def make(self, wanted: Sequence[Axis]) -> None:
+    def make(self, wanted: Sequence[Place]) -> None:
         """Make the groups of axes, where one has more than one rank."""
         for axis in wanted:
             groups = list(self._all(axis))
-            if max(map(len, groups)) == 1:
-                continue
+            if max(map(len, groups)) == 1 and axis not in {"shard", "expert-data"}:
+                continue  # but FSDP asks for the group that divides parameters
             for ranks in groups:
                 made = dist.new_group(list(ranks))
                 if self.rank in ranks:
                     self._groups[axis] = made
-                    self.axes[made.group_name] = axis
+                    self.axes[made.group_name] = (
+                        "pipeline" if axis == "copies" else axis
+                    )
 
-    def group(self, axis: Axis) -> dist.ProcessGroup:
+    def make_carrier(self) -> dist.ProcessGroup:
+        """Return a group of all processes, for sends that carry out larger messages."""
+        made = dist.new_group()
+        assert made is not None, "every process is in it"
+        self.carriers.add(made.group_name)
+        return made
+
+    def has(self, axis: Place) -> bool:
+        """Return whether a group of an axis was made."""
+        return axis in self._groups
+
+    def group(self, axis: Place) -> dist.ProcessGroup:
         """Return this rank's group of an axis."""
         return self._groups[axis]
 
@@ -113,12 +150,18 @@ class Groups:
             mesh_dim_names=("replicate", "shard"),
         )
 
-    def _all(self, axis: Axis) -> Iterator[tuple[int, ...]]:
+    def _all(self, axis: Place) -> Iterator[tuple[int, ...]]:
         """Yield the groups of an axis; all ranks, those outside by themselves."""
         plane, last = self.plane, int(self.degrees.pipeline) - 1
         stages = range(last + 1)
         if axis == "pipeline":
             yield from (tuple(p * plane + i for p in stages) for i in range(plane))
+        elif axis == "copies":
+            half = range((last + 1) // 2)
+            for p in half:
+                yield from (
+                    (p * plane + i, (last - p) * plane + i) for i in range(plane)
+                )
         elif axis == "embedding":
             yield from ((i, last * plane + i) for i in range(plane * (last > 0)))
             yield from ((i,) for i in range(plane * (last > 0), max(last, 1) * plane))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from calibration.torch_engine.routes import is_balanced
 from simulator.errors import Fault, PlanError
+from simulator.lowering.keeping import BY_OPERATORS
 from simulator.lowering.schedules.table import DESIGNS
-from simulator.lowering.served import is_served
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
 from simulator.plans.layer_choices import layers_by_neurons
@@ -28,43 +29,54 @@ def refuse(plan: Plan) -> None:
 
 def _faults(plan: Plan) -> Iterator[Fault]:
     mesh = plan.parallelism
-    yield from _token_faults(mesh)
-    yield from _state_faults(plan)
-    if any(len(ranks) > 1 for ranks in mesh.placement):
-        problem = f"{mesh.schedule} keeps two copies of a stage, which {_BEYOND}"
-        yield Fault("parallelism.schedule", problem, "choose another, such as zb-v")
-    is_bucketed = plan.synchronization.overlap and mesh.replicas > 1
-    if is_bucketed and DESIGNS[mesh.schedule].has_parts:
-        problem = "DDP cannot sum gradients during backward passes in two parts"
-        remedy = "write overlap = false"
-        yield Fault("synchronization.overlap", problem, remedy)
+    yield from _token_faults(plan)
+    yield from _state_faults(mesh)
+    yield from _layer_state_faults(plan)
+    if mesh.recompute in BY_OPERATORS:
+        problem = f"{mesh.recompute}: recomputation by operators {_BEYOND}"
+        yield Fault("parallelism.recompute", problem, "allowed: none, selective, full")
+    yield from _divided_pipeline_faults(plan)
     if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
         problem = "one replica has all neurons, and nothing to run by portions"
         yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')
-    if is_served(plan):
-        problem = f"parameter servers: that {_BEYOND}"
-        remedy = 'write scheme = "all-reduce"'
-        yield Fault("synchronization.scheme", problem, remedy)
     if plan.training.optimizer == "lbfgs":
         yield Fault("training.optimizer", f"L-BFGS {_BEYOND}", "choose another")
     if plan.stage_times is not None:
         yield Fault("stage_times", "times of passes are stated, not run", "remove them")
 
 
-def _token_faults(mesh: ParallelismSection) -> Iterator[Fault]:
+def _token_faults(plan: Plan) -> Iterator[Fault]:
     """Yield splits of tokens that are not run."""
-    if mesh.expert > 1 and mesh.tensor > 1:
-        problem = f"experts beside tensor parallelism: that {_BEYOND}"
-        yield Fault("parallelism.expert", problem, "write tensor = 1")
+    mesh = plan.parallelism
     if mesh.sequence and mesh.context > 1:
         for index, rule in enumerate(mesh.layers):
             if rule.context:
                 problem = f"whole samples beside sequence parallelism: that {_BEYOND}"
                 key = f"parallelism.layers[{index}].context"
                 yield Fault(key, problem, "write sequence = false, or leave it out")
+    if not is_balanced(plan):
+        problem = "a rank's tokens have more rows for some experts than for others"
+        remedy = "write a longer sequence, or fewer experts"
+        yield Fault("model.sequence_length", problem, remedy)
     if mesh.expert_imbalance > 1:
         problem = "routes that are run are balanced"
         yield Fault("parallelism.expert_imbalance", problem, "write 1")
+
+
+def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
+    """Yield ways of dividing states that torch has not, or that are not run."""
+    if mesh.gather != "layer":
+        problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
+        yield Fault("parallelism.gather", problem, "leave it out")
+    if mesh.zero == 2 and mesh.pipeline * mesh.expert > 1:
+        problem = f"dividing gradients of stages or experts {_BEYOND}"
+        yield Fault("parallelism.zero", problem, "write zero = 1")
+    if mesh.zero >= 2 and mesh.replicas > mesh.shard == 1:
+        problem = "one rank has all states, and nothing to divide"
+        yield Fault("parallelism.shard", problem, "write zero = 0")
+    if mesh.zero == 1 and mesh.overlap_gather:
+        problem = "torch's owners broadcast right after the optimizer"
+        yield Fault("parallelism.overlap_gather", problem, "leave it out")
 
 
 def _layer_state_faults(plan: Plan) -> Iterator[Fault]:
@@ -74,28 +86,29 @@ def _layer_state_faults(plan: Plan) -> Iterator[Fault]:
         if rule.zero is None or rule.zero == mesh.zero or mesh.replicas == 1:
             continue
         key = f"parallelism.layers[{index}].zero"
-        if mesh.zero < 3 or rule.zero:
+        if mesh.zero < 3 or rule.zero or mesh.pipeline * mesh.expert > 1:
             problem = f"{rule.zero} beside zero = {mesh.zero}: that {_BEYOND}"
-            yield Fault(key, problem, "zero = 0 beside zero = 3 is run")
+            remedy = "run are zero = 0 beside 3, without a pipeline or divided experts"
+            yield Fault(key, problem, remedy)
         elif training.precision not in {"tf32", kept_precision(plan)}:
             problem = f"0, with parameters in {kept_precision(plan)} beside others"
             problem += f" that are gathered in {training.precision}: that {_BEYOND}"
             yield Fault(key, problem, 'write precision = "fp32"')
 
 
-def _state_faults(plan: Plan) -> Iterator[Fault]:
-    """Yield ways of dividing states that torch has not, or that are not run."""
+def _divided_pipeline_faults(plan: Plan) -> Iterator[Fault]:
+    """Yield what torch does not do with divided parameters in a pipeline."""
     mesh = plan.parallelism
-    if mesh.gather != "layer":
-        problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
-        yield Fault("parallelism.gather", problem, "leave it out")
-    yield from _layer_state_faults(plan)
-    if mesh.zero == 2 and mesh.replicas > 1:
-        problem = "2: torch divides gradients only with parameters"
-        remedy = "write zero = 3 and reshard = false"
-        yield Fault("parallelism.zero", problem, remedy)
-    if mesh.zero == 1 and mesh.overlap_gather:
-        problem = "torch's owners broadcast right after the optimizer"
-        yield Fault("parallelism.overlap_gather", problem, "leave it out")
-    if mesh.zero == 3 and mesh.pipeline > 1:
-        yield Fault("parallelism.zero", f"dividing a pipeline's parameters {_BEYOND}")
+    if mesh.zero < 3 or mesh.pipeline == 1 or mesh.replicas == 1:
+        return
+    if mesh.reduce_each:
+        problem = "torch's pipelines sum divided gradients once a step"
+        yield Fault("parallelism.reduce_each", problem, "leave it out")
+    is_dropped = mesh.reshard or any(rule.reshard for rule in mesh.layers)
+    if is_dropped and DESIGNS[mesh.schedule].has_parts:
+        problem = "torch finds no weights in the second part of a backward pass"
+        yield Fault("parallelism.reshard", problem, "write false")
+    is_tied = any(layer.tied_to is not None for layer in plan.build_model().layers)
+    if is_tied and set(mesh.placement[0]) & set(mesh.placement[-1]):
+        problem = "two stages of a rank share a table, which torch would divide twice"
+        yield Fault("parallelism.zero", problem, "write zero = 0 or 1")

@@ -9,7 +9,9 @@ dispatch forward  all-to-all after the copying      all-gather of the rows after
 combine forward   all-to-all before the sum         reduce-scatter of the rows before
                                                     it*, or all-reduce of the tokens
                                                     after the sum
-combine backward  all-to-all after the copying      all-gather of the rows after it*
+combine backward  all-to-all after the copying      all-gather of the rows after it*,
+                                                    or all-reduce of the gradients of
+                                                    the routes' weights
 dispatch backw.   all-to-all before the sum         reduce-scatter of the rows before
                                                     it*, or all-reduce of the tokens
                                                     after the sum
@@ -68,7 +70,7 @@ def exchange_backward(exchange: TokenExchange, share: Share) -> list[Item]:
     """Return the same for gradients, which take the opposite way."""
     works = exchange.backward_input(share)
     if exchange.direction == "combine":
-        return [*works, *_sent(exchange, share)]
+        return [*works, *_weighed(exchange, share), *_sent(exchange, share)]
     return [*_returned(exchange, share), *works, *_summed(exchange, share)]
 
 
@@ -83,9 +85,10 @@ def gradient_sums(
         has_copies: whether there are several devices with the same experts.
     """
     dense = Message("gradients", "all-reduce", "data", gradients - of_experts)
+    apart = Message("expert gradients", "all-reduce", "expert-data", of_experts)
     if not of_experts or not has_copies:
-        return (dense,)
-    return (dense, Message("expert gradients", "all-reduce", "expert-data", of_experts))
+        return (dense,) if dense.size else ()
+    return (dense, apart) if dense.size else (apart,)
 
 
 def _sent(exchange: TokenExchange, share: Share) -> Iterator[Message]:
@@ -110,6 +113,13 @@ def _summed(exchange: TokenExchange, share: Share) -> Iterator[Message]:
     """Yield the sum of the partial results of tensor ranks that have all tokens."""
     if is_any_above_one(share.tensor) and not is_any_above_one(share.sequence):
         size = exchange.token_bytes(share)
+        yield _message(exchange, "all-reduce", "tensor", size)
+
+
+def _weighed(exchange: TokenExchange, share: Share) -> Iterator[Message]:
+    """Yield the sum of the gradients of weights, which partial results give in part."""
+    if is_any_above_one(share.tensor) and not is_any_above_one(share.sequence):
+        size = exchange.weight_bytes(share)
         yield _message(exchange, "all-reduce", "tensor", size)
 
 

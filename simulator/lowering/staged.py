@@ -21,6 +21,7 @@ from simulator.lowering.stages import (
     expert_parameters,
     layer_parameters,
 )
+from simulator.lowering.stopping import stops
 from simulator.lowering.tensor_split import gather_received
 from simulator.lowering.ways import Ways
 from simulator.plan import Plan
@@ -164,7 +165,7 @@ def plan_passes(
     mesh = plan.parallelism
     context = ContextWay(method_of(mesh, layer), mesh.context_balanced)
     is_torch = plan.training.framework == "torch"
-    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch)
+    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch, stops(plan))
     own = recompute or recompute_of(mesh, layer)
     return layer_passes(layer, layer_share(mesh, layer, share), own, ways)
 
@@ -196,12 +197,18 @@ def make_share(plan: Plan) -> Share:
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
         cast_reads=cast_reads(plan.model.kernels),
+        cast_parts=mesh.tensor if casts_before_sending(plan) else 1,
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,
         load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
         sums_within=plan.training.fused_accumulation,
     )
+
+
+def casts_before_sending(plan: Plan) -> bool:
+    """Return whether tensor ranks gather what is cast already, as torch's do."""
+    return plan.training.framework == "torch" and plan.parallelism.sequence
 
 
 def stages_of(stages: tuple[LoweredStage, ...], rank: int) -> tuple[LoweredStage, ...]:

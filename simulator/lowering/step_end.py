@@ -53,7 +53,7 @@ def emit_gradient_sync(
     is_late = not plan.synchronization.overlap and is_whole
     if is_served(plan) and is_late:
         total = sum(low.gradient_bytes for low in mine)
-        items += [pushed(total), pulled(total)]
+        items += [pushed(total), pulled(plan, total)]
     elif parallelism.replicas > 1 and is_late:
         total = sum(low.gradient_bytes for low in mine)
         gradient = element_bytes(plan.training.gradient_precision)

@@ -69,7 +69,9 @@ def padding(operator: Operator, tensor: int, shards: int) -> Count:
     filled = 0.0
     for each in tensors(operator):
         rows, width = each.shape[0], each.elements / each.shape[0]
-        if split in {Split.COLUMN, Split.VOCABULARY}:
+        if isinstance(operator, ExpertLinear):
+            width /= tensor  # dimension 0 is that of the experts
+        elif split in {Split.COLUMN, Split.VOCABULARY}:
             rows //= tensor
         elif split is Split.ROW and len(each.shape) > 1:
             width /= tensor

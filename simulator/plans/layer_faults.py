@@ -11,6 +11,7 @@ from simulator.errors import Fault
 from simulator.plans.block_faults import number_faults, unmatched_faults
 from simulator.plans.building import layer_has_attention
 from simulator.plans.chosen_blocks import with_chosen_blocks
+from simulator.plans.hints import choices
 from simulator.plans.layer_choices import (
     holds,
     layers_by_neurons,
@@ -20,7 +21,6 @@ from simulator.plans.layer_choices import (
 )
 from simulator.plans.layer_state_faults import layer_state_faults
 from simulator.plans.layer_token_faults import layer_token_faults
-from simulator.plans.messages import choices
 from simulator.plans.records import BatchSection, LayerSection, ParallelismSection
 from simulator.plans.splits import WITHOUT_SCORES
 from simulator.plans.whole_layers import whole_layer_faults

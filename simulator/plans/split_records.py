@@ -253,6 +253,13 @@ class ParallelismSection(Section):
         description="Whether a stage computes a micro-batch's activations again while"
         " it waits for the gradient of its output (GPipe); needs recompute full.",
     )
+    recompute_stops: bool | None = Field(
+        default=None,
+        description="Whether recomputation, full or selective, stops once all that"
+        " backward reads is there again, so that a block's last product is not computed"
+        " twice (torch since 2.1, where it is not reentrant); left out, where framework"
+        " = torch.",
+    )
     recompute_all: bool = Field(
         default=True,
         description="Whether every micro-batch is computed again; otherwise the first"

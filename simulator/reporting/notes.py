@@ -14,11 +14,13 @@ _IDLE_ON_A_SWITCH = ("hop_latency", "routing", "multipath")
 
 def engine_notes(plan: Plan, engine: str) -> list[str]:
     """Return what an engine leaves out of a plan."""
-    if engine == "analytical" and plan.cluster.background:
-        return [
-            "the analytical engine prices messages alone: cross traffic is left out"
-        ]
-    return []
+    if engine != "analytical":
+        return []
+    alone = "the analytical engine prices"
+    notes = [f"{alone} messages alone: cross traffic is left out"]
+    shared = [f"{alone} kernels alone: that devices share cores is left out"]
+    cluster = plan.cluster
+    return notes * bool(cluster.background) + shared * bool(cluster.shared_cores)
 
 
 def state_notes(plan: Plan) -> list[str]:

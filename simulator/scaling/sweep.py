@@ -11,7 +11,7 @@ from simulator.api import simulate
 from simulator.engines.graph import DeadlockError
 from simulator.errors import Fault, PlanError, RehearsalError
 from simulator.plan import Plan
-from simulator.plans.messages import choices
+from simulator.plans.hints import unknown_path
 from simulator.plans.records import plan_keys
 from simulator.plans.sharding_checks import left_out
 from simulator.progress import Progress
@@ -85,7 +85,7 @@ def _faults(over: Mapping[str, Sequence[Any]], *, weak: bool) -> Iterator[Fault]
         yield Fault("over", "names no key", 'write {"cluster.nodes": [8, 16]}')
     for key, values in over.items():
         if key not in plan_keys():
-            yield Fault(key, f"unknown key '{key}'", choices(key, plan_keys()))
+            yield unknown_path(key)
         elif isinstance(values, str) or not isinstance(values, Sequence):
             yield Fault(key, f"takes a list of values, got {values!r}")
         elif not values:
@@ -197,11 +197,13 @@ def _point(
 
 
 def _num_devices(plan: Plan, settings: Mapping[str, Any]) -> int | None:
-    """Return nodes x devices per node at a point, None if they are no numbers."""
+    """Return nodes x devices per node at a point, None if they are no degrees."""
     cluster = plan.cluster
     nodes = settings.get(_MACHINE[0], cluster.nodes)
     each = settings.get(_MACHINE[1], cluster.devices_per_node)
-    return nodes * each if isinstance(nodes, int) and isinstance(each, int) else None
+    if not (isinstance(nodes, int) and isinstance(each, int)):
+        return None
+    return nodes * each if min(nodes, each) > 0 else None
 
 
 def _said(fault: Fault) -> str:

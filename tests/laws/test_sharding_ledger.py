@@ -70,6 +70,29 @@ def test_zero_2_scatters_gradients_of_every_microbatch():
     assert rows_of(whole) == rows_of(sharded(1, **choices))
 
 
+def test_zero_2_by_torch_fills_buckets_up_to_equal_parts():
+    """Layers of 544, 1056, 1056 and 330 parameters, buckets of 4 kB from behind.
+
+    330 + 1056 = 1386 fill the first, which four ranks divide as 1388; 1056 and 544
+    need nothing. Two micro-batches reduce 2988 numbers each, one gathering has 2988.
+    """
+    given = Plan.from_mapping(
+        {
+            "model": {"family": "mlp", "widths": [16, 32, 32, 32, 10]},
+            "batch": {"global": 16, "micro": 2},
+            "training": {"precision": "fp32", "framework": "torch"},
+            "parallelism": {"zero": 2},
+            "synchronization": {"bucket": "4 kB"},
+            "cluster": {"device": "v100", "devices_per_node": 4, "fabric": "nvlink-2"},
+        }
+    )
+    assert rows_of(given) == {
+        ("reduce-scatter", "shard"): (2 * 4 * 2988, 6),
+        ("all-gather", "shard"): (4 * 2988, 1),
+        ("all-reduce", "shard"): (NORM, 1),
+    }
+
+
 def test_zero_3_gathers_each_layer_twice_and_the_root_once():
     """m = 3 micro-batches, each of which gathers L = 4 blocks for forward and for
     backward, and the root (embedding and head, which share a table) once: it stays.
@@ -148,8 +171,8 @@ def test_pipeline_stages_gather_for_every_pass_and_reduce_once():
     stays from F1 to B0, which follow each other: e is gathered 4 times, b 3 times.
     Rank 1 runs F0 B0 F1 B1 over block and head: b h, h b, b h, h b. The head stays
     from each F to its B: b 4 times, h twice. Whole gradients are kept up to the last
-    micro-batch, and reduced once. Then the halves of the copied table's gradients
-    would be summed over the ends: whole ones are, as they were kept so.
+    micro-batch, and reduced once. By then each of the d ranks of an end has 1/d of
+    the copied table's gradients, and sums that with its partner at the other end.
     """
     d = 3
     rows = rows_of(sharded(3, data=d, pipeline=2, layers=2, microbatches=2))
@@ -158,7 +181,21 @@ def test_pipeline_stages_gather_for_every_pass_and_reduce_once():
     assert rows["all-gather", "shard"] == (E * gathered, 4 + 3 + 4 + 2)
     assert rows["reduce-scatter", "shard"] == (G * (first + 2 * BLOCK + head), 4)
     assert rows["all-reduce", "shard"] == (2 * NORM, 2)
-    assert rows["all-reduce", "embedding"] == (d * G * TABLE, d)
+    assert rows["all-reduce", "embedding"] == (G * TABLE, d)
+
+
+def test_torch_drops_what_a_pipelines_stage_gathered_after_forwards_only():
+    """The same, as torch's runtime does it, for d = 2, which divides all rows.
+
+    Every forward drops its units, the last too, and no backward does. Rank 0 gathers
+    for F0, F1 and B0, and B1 finds them; rank 1 gathers for F0, B0 and B1, and F1 finds
+    what B0 left. So every unit is gathered 3 times, of 2 m = 4 passes.
+    """
+    given = sharded(3, data=2, pipeline=2, layers=2, microbatches=2)
+    rows = rows_of(given.replace({"training.framework": "torch"}))
+    units = TABLE + REST + 2 * BLOCK + TABLE + LAST
+    assert rows["all-gather", "shard"] == (3 * E * units, 3 * 4)
+    assert rows["reduce-scatter", "shard"] == (G * units, 4)
 
 
 def test_parts_of_a_tied_table_are_summed_over_the_ends():

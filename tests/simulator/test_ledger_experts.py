@@ -77,15 +77,17 @@ def test_tensor_ranks_that_have_all_tokens_sum_them_after_the_experts():
     All-to-all: t · d / e groups, R each. Tensor all-reduces of e · b · s · h: two of
     attention (projection forward, qkv backward), and of the experts' partial sums two,
     after combine forward and after dispatch backward; embedding and logits as always,
-    and the loss.
+    and the loss. A partial result gives a part of the gradient of its route's weight:
+    one sum more of e · b · s · k, at combine backward.
     """
     t, d, e = 2, 4, 4
     rows = mixture(tensor=t, data=d, expert=e)
     calls = 4 * LAYERS * M * t * d // e
     assert rows["all-to-all", "expert"] == (calls * E * B * S * K * H, calls)
     large, small = 4 * LAYERS + 2, 3
-    size = M * d * (large * E * B * S * H + small * 4 * B * S)
-    assert rows["all-reduce", "tensor"] == (size, M * d * (large + small))
+    weights = LAYERS * E * B * S * K
+    size = M * d * (large * E * B * S * H + small * 4 * B * S + weights)
+    assert rows["all-reduce", "tensor"] == (size, M * d * (large + small + LAYERS))
 
 
 def test_under_sequence_parallelism_rows_are_gathered_and_scattered():

@@ -188,6 +188,53 @@ CASES = {
             "parallelism__tensor": 2,
         },
     ),
+    "gradients": (GPT, {"parallelism__zero": 2, "synchronization__bucket": "20 kB"}),
+    "gradients, reduced once at the end": (
+        MLP,
+        {
+            "parallelism__zero": 2,
+            "parallelism__reduce_each": False,
+            "synchronization__overlap": False,
+        },
+    ),
+    "gradients of three ranks' uneven buckets, gathered in the forward": (
+        MLP,
+        {
+            "batch__global": 18,
+            "cluster__devices_per_node": 3,
+            "parallelism__zero": 2,
+            "parallelism__overlap_gather": True,
+            "synchronization__bucket": "4 kB",
+        },
+    ),
+    "gradients over half of the replicas": (
+        GPT,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 2,
+            "parallelism__shard": 2,
+            "synchronization__bucket": "20 kB",
+        },
+    ),
+    "gradients x sequence": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 2,
+            "parallelism__tensor": 2,
+            "parallelism__sequence": True,
+            "synchronization__bucket": "10 kB",
+        },
+    ),
+    "gradients x context": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 2,
+            "parallelism__context": 2,
+            "synchronization__bucket": "10 kB",
+        },
+    ),
     "states": (GPT, {"parallelism__zero": 3}),
     "states of untied tables": (LLAMA, {"parallelism__zero": 3}),
     "states, gathered once, reduced once": (

@@ -26,6 +26,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
 
 from calibration.modules import LayerModule
+from models.mixture import ExpertLinear
 from models.operators import Embedding, Split
 
 _TOKENS = 1  # the dimension of tokens in samples x tokens x features
@@ -80,6 +81,8 @@ def parts(
 def _layout(module: nn.Module, *, is_sequence: bool) -> Layout | None:
     """Return how a module is divided; None if it is not."""
     operator = getattr(module, "operator", None)
+    if isinstance(operator, ExpertLinear):
+        return None  # see `experts`
     split = getattr(operator, "split", Split.NONE)
     tokens: Placement = Shard(_TOKENS) if is_sequence else Replicate()
     columns = Shard(-1)

@@ -36,6 +36,7 @@ from simulator.lowering.sharding.units import Part, Unit, parts_of
 from simulator.lowering.sharding.visits import Order, Visit, visits_of
 from simulator.lowering.staged import LoweredStage, stages_of
 from simulator.lowering.states import held_by_zero
+from simulator.plan import Plan
 from simulator.workload import Body, Item, Repeat, Stream
 
 
@@ -206,14 +207,22 @@ class ShardedPasses:
 
 
 def emit_new_parameters(
-    emitter: Emitter, rule: Sharding, stages: tuple[LoweredStage, ...], rank: int
+    emitter: Emitter,
+    plan: Plan,
+    rule: Sharding,
+    stages: tuple[LoweredStage, ...],
+    rank: int,
 ) -> None:
     """Emit the gathering of what a rank's optimizer has updated, under ZeRO-1 and 2."""
-    held = held_by_zero(stages_of(stages, rank))
+    mine = stages_of(stages, rank)
+    held = held_by_zero(mine)
     whole = added((1, held[zero]) for zero in (1, 2) if zero in held)
     if rule.gathers_in_forward or not whole:
         return
-    body = _gather_body(emitter, rule, Unit(f"rank {rank}", *whole[1], stage=1))
+    parts = [part for own in parts_of(plan, rule, mine).values() for part in own]
+    padding = sum(part.unit.padding for part in parts if part.unit.stage in {1, 2})
+    unit = Unit(f"rank {rank}", *whole[1], padding=padding, stage=1)
+    body = _gather_body(emitter, rule, unit)
     if not body.items:
         return
     draft = Draft(body.name, (rank,), "gather", body, (("optimizer", rank),))

@@ -45,6 +45,8 @@ class Sharding:
         prefetch: units gathered ahead of the one that computes [1].
         is_lasting: whether parameters that are not dropped stay until the step ends, as
             those of a pipeline's stages do, or else until no micro-batch is under way.
+        stays_behind: whether what a backward gathered is there for the next forward,
+            as in torch's pipelines, which drop only after forwards, and then always.
         is_reduced_each: whether gradients are reduced in every micro-batch.
         gathers_weights: whether each weight is a message, and is dropped after use.
         is_overlapped: whether the backward goes on while gradients are reduced.
@@ -59,6 +61,7 @@ class Sharding:
     gradient: Bytes
     prefetch: int
     is_lasting: bool
+    stays_behind: bool
     is_reduced_each: bool
     gathers_weights: bool
     is_overlapped: bool
@@ -93,6 +96,7 @@ def sharding_of(plan: Plan) -> Sharding | None:
         gradient=element_bytes(training.gradient_precision),
         prefetch=mesh.prefetch,
         is_lasting=has_pipeline,
+        stays_behind=has_pipeline and training.framework == "torch",
         is_reduced_each=mesh.zero > 1 and (each or plan.num_microbatches == 1),
         gathers_weights=mesh.gather == "weight",
         is_overlapped=plan.synchronization.overlap,
@@ -107,11 +111,16 @@ def state_shards(plan: Plan) -> int:
 
 
 def gradient_shards(plan: Plan, zero: int) -> int:
-    """Return over how many ranks summed gradients are divided [1].
+    """Return over how many ranks gradients are divided when the passes have ended [1].
+
+    Whole ones that ZeRO-3 kept over micro-batches are in parts by then.
 
     Args:
         plan: of the step.
         zero: which states of their layers are divided.
     """
     rule = sharding_of(plan)
-    return rule.shards if rule and not rule.keeps_whole_gradients(zero) else 1
+    if rule is None:
+        return 1
+    is_whole = zero < 3 and rule.keeps_whole_gradients(zero)
+    return 1 if is_whole else rule.shards

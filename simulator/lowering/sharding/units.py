@@ -155,14 +155,22 @@ def _buckets(plan: Plan, low: LoweredStage, size: Count) -> tuple[Part, ...]:
     for place in range(last, -1, -1):
         own = _unit(plan, low.stage.layers[place])
         if filled.parameters and own.parameters and own.stage != filled.stage:
-            parts.append(Part(filled, place + 1, last))
+            parts.append(Part(_filled_up(plan, filled), place + 1, last))
             filled, last = empty, place
         name = f"bucket {len(parts)} of stage {low.stage.index}"
         filled = filled.joined(own, name)
         if filled.parameters >= size or place == 0:
-            parts.append(Part(filled, place, last))
+            parts.append(Part(_filled_up(plan, filled), place, last))
             filled, last = empty, place - 1
     return tuple(reversed(parts))
+
+
+def _filled_up(plan: Plan, unit: Unit) -> Unit:
+    """Return a bucket whose ranks have equal parts, as torch's collectives ask."""
+    if plan.training.framework != "torch" or not unit.stage:
+        return unit
+    rest = (unit.experts - unit.parameters) % plan.parallelism.shard
+    return replace(unit, padding=rest)
 
 
 def _with_root(

@@ -2,8 +2,12 @@
 
 A rank visits the parts of each pass in order. Before a visit that needs parameters
 which are not there, its unit is gathered. A unit is dropped after its forward, but for
-one whose backward follows at once, and after its backward. A pass in which nothing is
-gathered or reduced is one visit.
+one whose backward follows at once, and after its backward; torch's pipelines do it
+after every forward and no backward. A pass in which nothing is gathered or reduced is
+one visit.
+
+Source: of torch's pipelines, `PipelineStage.backward_maybe_with_nosync` of torch 2.13
+(`set_reshard_after_backward(False)`).
 """
 
 from __future__ import annotations
@@ -137,7 +141,10 @@ class _Walk:
         is_idle = all(stage != action.stage for stage, _ in self.under_way)
         if action.kind == "F":
             is_next = then is not None and then[1] is part and then[0].kind != "F"
-            return part.unit.is_resharded and not part.unit.is_root and not is_next
+            is_kept = part.unit.is_root or (is_next and not self.rule.stays_behind)
+            return part.unit.is_resharded and not is_kept
+        if self.rule.stays_behind:
+            return False
         if part.unit.is_root:
             return is_idle
         return part.unit.is_resharded or (is_idle and not self.rule.is_lasting)
