@@ -71,6 +71,22 @@ def _token_faults(plan: Plan) -> Iterator[Fault]:
         yield Fault("parallelism.expert_imbalance", problem, "write 1")
 
 
+def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
+    """Yield ways of dividing states that torch has not, or that are not run."""
+    if mesh.gather != "layer":
+        problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
+        yield Fault("parallelism.gather", problem, "leave it out")
+    if mesh.zero == 2 and mesh.pipeline * mesh.expert > 1:
+        problem = f"dividing gradients of stages or experts {_BEYOND}"
+        yield Fault("parallelism.zero", problem, "write zero = 1")
+    if mesh.zero >= 2 and mesh.replicas > mesh.shard == 1:
+        problem = "one rank has all states, and nothing to divide"
+        yield Fault("parallelism.shard", problem, "write zero = 0")
+    if mesh.zero == 1 and mesh.overlap_gather:
+        problem = "torch's owners broadcast right after the optimizer"
+        yield Fault("parallelism.overlap_gather", problem, "leave it out")
+
+
 def _layer_state_faults(plan: Plan) -> Iterator[Fault]:
     """Yield states of single layers that are divided in ways that are not run."""
     mesh, training = plan.parallelism, plan.training
@@ -78,12 +94,10 @@ def _layer_state_faults(plan: Plan) -> Iterator[Fault]:
         if rule.zero is None or rule.zero == mesh.zero or mesh.replicas == 1:
             continue
         key = f"parallelism.layers[{index}].zero"
-        if mesh.zero < 3 or rule.zero:
+        if mesh.zero < 3 or rule.zero or mesh.pipeline * mesh.expert > 1:
             problem = f"{rule.zero} beside zero = {mesh.zero}: that {_BEYOND}"
-            yield Fault(key, problem, "zero = 0 beside zero = 3 is run")
-        elif mesh.pipeline * mesh.expert > 1:
-            problem = f"0 in a stage of a pipeline, or beside experts: that {_BEYOND}"
-            yield Fault(key, problem, "leave it out")
+            remedy = "run are zero = 0 beside 3, without a pipeline or divided experts"
+            yield Fault(key, problem, remedy)
         elif training.precision not in {"tf32", kept_precision(plan)}:
             problem = f"0, with parameters in {kept_precision(plan)} beside others"
             problem += f" that are gathered in {training.precision}: that {_BEYOND}"
@@ -116,7 +130,8 @@ def _divided_pipeline_faults(plan: Plan) -> Iterator[Fault]:
     if mesh.reduce_each:
         problem = "torch's pipelines sum divided gradients once a step"
         yield Fault("parallelism.reduce_each", problem, "leave it out")
-    if mesh.reshard and DESIGNS[mesh.schedule].has_parts:
+    is_dropped = mesh.reshard or any(rule.reshard for rule in mesh.layers)
+    if is_dropped and DESIGNS[mesh.schedule].has_parts:
         problem = "torch finds no weights in the second part of a backward pass"
         yield Fault("parallelism.reshard", problem, "write false")
     is_tied = any(layer.tied_to is not None for layer in plan.build_model().layers)

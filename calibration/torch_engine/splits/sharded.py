@@ -62,7 +62,9 @@ def shard(part: Part, division: Division) -> nn.Module:
     mesh, policy, choices = division.mesh, division.policy, division.choices
     layers = [each for each in part.layers.values() if isinstance(each, LayerModule)]
     shared = _shared(layers)
-    whole = [list(each.parameters()) for each in whole_layers(part, choices)]
+    whole = {
+        each for layer in whole_layers(part, choices) for each in layer.parameters()
+    }
     units = [
         each
         for each in layers
@@ -80,7 +82,7 @@ def shard(part: Part, division: Division) -> nn.Module:
         mesh=mesh,
         reshard_after_forward=False,
         mp_policy=policy,
-        ignored_params={each for own in whole for each in own},
+        ignored_params=whole,
     )
     return part
 
