@@ -9,7 +9,7 @@ from simulator.errors import Fault, PlanError
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import is_served
 from simulator.plan import Plan
-from simulator.plans.layer_choices import layers_by_neurons
+from simulator.plans.layer_choices import layers_by_neurons, recompute_of
 from simulator.plans.records import ParallelismSection
 
 _BEYOND = "is simulated, but not run yet"
@@ -38,6 +38,12 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         problem = f"parameter servers: that {_BEYOND}"
         remedy = 'write scheme = "all-reduce"'
         yield Fault("synchronization.scheme", problem, remedy)
+    layers = plan.build_model().layers
+    is_again = any(recompute_of(mesh, each) == "full" for each in layers)
+    if is_again and mesh.pipeline > 1 and DESIGNS[mesh.schedule].has_parts:
+        problem = "torch computes a layer again for each weight of a second part"
+        remedy = "write recompute = none, or a schedule of whole backward passes"
+        yield Fault("parallelism.recompute", problem, remedy)
     is_whole = mesh.tensor * mesh.pipeline * mesh.expert == 1 and not mesh.zero
     has_neurons = bool(layers_by_neurons(mesh, plan.build_model()))
     if plan.training.optimizer == "lbfgs" and (has_neurons or not is_whole):
