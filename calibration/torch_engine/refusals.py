@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from calibration.torch_engine.routes import is_balanced
+from models.functions import Heads
+from models.operators import Linear
 from simulator.errors import Fault, PlanError
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import is_served
@@ -29,6 +32,7 @@ def refuse(plan: Plan) -> None:
 def _faults(plan: Plan) -> Iterator[Fault]:
     mesh = plan.parallelism
     yield from _token_faults(plan)
+    yield from _head_faults(plan)
     yield from _state_faults(mesh)
     yield from _divided_pipeline_faults(plan)
     if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
@@ -65,6 +69,21 @@ def _token_faults(plan: Plan) -> Iterator[Fault]:
     if mesh.expert_imbalance > 1:
         problem = "routes that are run are balanced"
         yield Fault("parallelism.expert_imbalance", problem, "write 1")
+
+
+def _head_faults(plan: Plan) -> Iterator[Fault]:
+    """Yield why tensor ranks would have to hold copies of key-value heads."""
+    tensor = plan.parallelism.tensor
+    for layer in plan.build_model().layers:
+        for before, operator in pairwise(layer.operators):
+            heads = getattr(operator, "function", None)
+            if not isinstance(heads, Heads) or not isinstance(before, Linear):
+                continue
+            groups = before.columns // ((heads.per_group + 2) * heads.width)
+            if groups % tensor:
+                problem = f"{tensor} ranks would copy {groups} key-value heads; that "
+                yield Fault("parallelism.tensor", problem + _BEYOND, f"write {groups}")
+                return
 
 
 def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
