@@ -18,6 +18,7 @@ TELLING = {
     118: "tensor ranks, whose mesh was taken for that of the next plan",
     132: "experts, tokens and states divided among the same four ranks",
     302: "ZeRO-1 beside experts that one rank has alone",
+    309: "the copy of a tied table, whose rows three ranks do not divide",
     326: "all axes at once: tensor, context, interleaved stages that stay gathered",
 }
 

@@ -21,7 +21,7 @@ from simulator.lowering.stages import (
     layer_parameters,
     local_parameters,
 )
-from simulator.lowering.tensors import padding
+from simulator.lowering.tensors import padding, tied_padding
 from simulator.plan import Plan
 from topologies.units import Count
 
@@ -179,11 +179,13 @@ def _padding(plan: Plan, layer: Layer) -> Count:
     is_fsdp = mesh.zero == 3 and plan.training.framework == "torch"
     if not is_fsdp or mesh.replicas == 1:
         return 0.0
-    return sum(
+    own = sum(
         padding(operator, mesh.tensor, mesh.shard)
         for operator in layer.operators
         if mesh.expert == 1 or not isinstance(operator, ExpertLinear)
     )
+    has_copy = copies_tied_table(plan) and layer.tied_to is not None
+    return own + (tied_padding(layer, mesh.tensor, mesh.shard) if has_copy else 0.0)
 
 
 def _weights(plan: Plan, layer: Layer) -> tuple[Count, ...]:
