@@ -130,8 +130,7 @@ class Groups:
     def mesh(self, axis: Axis) -> DeviceMesh:
         """Return this rank's group of an axis as a device mesh."""
         if axis not in self._meshes:
-            group = self.group(axis)
-            name = (axis.replace("-", "_"),)
+            group, name = self.group(axis), (self._name(axis),)
             made = DeviceMesh.from_group(group, self.device, mesh_dim_names=name)
             self._meshes[axis] = made
         return self._meshes[axis]
@@ -147,8 +146,16 @@ class Groups:
             [self.group("replicate"), self.group("shard")],
             self.device,
             mesh=torch.tensor(table),
-            mesh_dim_names=("replicate", "shard"),
+            mesh_dim_names=(self._name("replicate"), self._name("shard")),
         )
+
+    def _name(self, axis: Axis) -> str:
+        """Return what a mesh calls an axis: another name for each group.
+
+        Meshes of the same ranks with the same names are equal, and DTensor's caches
+        would bring back that of an earlier task, whose groups are gone.
+        """
+        return f"{axis.replace('-', '_')}_{self.group(axis).group_name}"
 
     def _all(self, axis: Place) -> Iterator[tuple[int, ...]]:
         """Yield the groups of an axis; all ranks, those outside by themselves."""

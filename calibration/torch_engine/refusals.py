@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from calibration.torch_engine.routes import is_balanced
+from models.functions import Heads
+from models.operators import Linear
 from simulator.errors import Fault, PlanError
 from simulator.lowering.keeping import BY_OPERATORS
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import is_served
 from simulator.lowering.states import kept_precision
 from simulator.plan import Plan
-from simulator.plans.layer_choices import layers_by_neurons
+from simulator.plans.layer_choices import layers_by_neurons, recompute_of
 
 _BEYOND = "is simulated, but not run yet"
 
@@ -30,6 +33,7 @@ def refuse(plan: Plan) -> None:
 def _faults(plan: Plan) -> Iterator[Fault]:
     mesh = plan.parallelism
     yield from _token_faults(plan)
+    yield from _head_faults(plan)
     yield from _state_faults(plan)
     if mesh.recompute in BY_OPERATORS:
         problem = f"{mesh.recompute}: recomputation by operators {_BEYOND}"
@@ -38,6 +42,12 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
         problem = "one replica has all neurons, and nothing to run by portions"
         yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')
+    layers = plan.build_model().layers
+    is_again = any(recompute_of(mesh, each) == "full" for each in layers)
+    if is_again and mesh.pipeline > 1 and DESIGNS[mesh.schedule].has_parts:
+        problem = "torch computes a layer again for each weight of a second part"
+        remedy = "write recompute = none, or a schedule of whole backward passes"
+        yield Fault("parallelism.recompute", problem, remedy)
     is_one = mesh.tensor * mesh.pipeline * mesh.expert == 1
     is_whole = is_one and not mesh.zero and not is_served(plan)
     has_neurons = bool(layers_by_neurons(mesh, plan.build_model()))
@@ -71,20 +81,19 @@ def _token_faults(plan: Plan) -> Iterator[Fault]:
         yield Fault("parallelism.expert_imbalance", problem, "write 1")
 
 
-def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
-    """Yield ways of dividing states that torch has not, or that are not run."""
-    if mesh.gather != "layer":
-        problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
-        yield Fault("parallelism.gather", problem, "leave it out")
-    if mesh.zero == 2 and mesh.pipeline * mesh.expert > 1:
-        problem = f"dividing gradients of stages or experts {_BEYOND}"
-        yield Fault("parallelism.zero", problem, "write zero = 1")
-    if mesh.zero >= 2 and mesh.replicas > mesh.shard == 1:
-        problem = "one rank has all states, and nothing to divide"
-        yield Fault("parallelism.shard", problem, "write zero = 0")
-    if mesh.zero == 1 and mesh.overlap_gather:
-        problem = "torch's owners broadcast right after the optimizer"
-        yield Fault("parallelism.overlap_gather", problem, "leave it out")
+def _head_faults(plan: Plan) -> Iterator[Fault]:
+    """Yield why tensor ranks would have to hold copies of key-value heads."""
+    tensor = plan.parallelism.tensor
+    for layer in plan.build_model().layers:
+        for before, operator in pairwise(layer.operators):
+            heads = getattr(operator, "function", None)
+            if not isinstance(heads, Heads) or not isinstance(before, Linear):
+                continue
+            groups = before.columns // ((heads.per_group + 2) * heads.width)
+            if groups % tensor:
+                problem = f"{tensor} ranks would copy {groups} key-value heads; that "
+                yield Fault("parallelism.tensor", problem + _BEYOND, f"write {groups}")
+                return
 
 
 def _layer_state_faults(plan: Plan) -> Iterator[Fault]:

@@ -207,11 +207,15 @@ class Trainer:
             return make_optimizer(self.plan, parameters)
         own = {id(each) for each in self.local.experts}
         dense = [each for each in parameters if id(each) not in own]
-        same = [(dense, self.groups.group("shard"))]
-        if own:
-            same.append((self.local.experts, self.groups.group("expert-data")))
         kind, settings = optimizer_kind(self.plan)
-        return Owners([divide_state(*each, kind, **settings) for each in same])
+        group = self.groups.group("shard")
+        parts = [divide_state(dense, group, kind, **settings)]
+        if own and mesh.expert == mesh.replicas:
+            parts.append(make_optimizer(self.plan, self.local.experts))
+        elif own:
+            group = self.groups.group("expert-data")
+            parts.append(divide_state(self.local.experts, group, kind, **settings))
+        return Owners(parts)
 
     def _make_portions(self) -> Portions | None:
         """Return what runs the layers whose neurons the replicas divide, if any."""

@@ -79,6 +79,21 @@ def padding(operator: Operator, tensor: int, shards: int) -> Count:
     return filled
 
 
+def tied_padding(layer: Layer, tensor: int, shards: int) -> Count:
+    """Return the numbers that fill a layer's copy of a shared table up [1].
+
+    Args:
+        layer: tied to one of another stage.
+        tensor: t, tensor-parallel degree [1].
+        shards: s, ranks that divide the table [1].
+    """
+    return sum(
+        -(operator.columns // tensor) % shards * operator.inner
+        for operator in layer.operators
+        if isinstance(operator, Linear) and not operator.owns_weight
+    )
+
+
 def _has_two(operator: Elementwise) -> bool:
     function = operator.function
     if isinstance(function, Normalisation):

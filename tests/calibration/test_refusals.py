@@ -49,6 +49,10 @@ CASES = {
     "model.sequence_length": plan(
         {"context": 4, "context_balanced": False, "expert": 2}, EXPERTS
     ),
+    "parallelism.tensor": plan({"tensor": 4}, {"kv_heads": 2}),
+    "parallelism.recompute": plan(
+        {"pipeline": 4, "schedule": "zb-h1", "recompute": "full"}
+    ),
     "training.optimizer": plan({"zero": 1}, training={"optimizer": "lbfgs"}),
 }
 

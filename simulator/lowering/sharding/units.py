@@ -21,7 +21,7 @@ from simulator.lowering.stages import (
     layer_parameters,
     local_parameters,
 )
-from simulator.lowering.tensors import padding
+from simulator.lowering.tensors import padding, tied_padding
 from simulator.plan import Plan
 from simulator.plans.layer_choices import (
     expert_of,
@@ -226,11 +226,13 @@ def _padding(plan: Plan, layer: Layer) -> Count:
     if not is_fsdp or mesh.replicas == 1:
         return 0.0
     is_whole = expert_of(mesh, layer) == 1
-    return sum(
+    own = sum(
         padding(operator, mesh.tensor, mesh.shard)
         for operator in layer.operators
         if is_whole or not isinstance(operator, ExpertLinear)
     )
+    has_copy = copies_tied_table(plan) and layer.tied_to is not None
+    return own + (tied_padding(layer, mesh.tensor, mesh.shard) if has_copy else 0.0)
 
 
 def _weights(plan: Plan, layer: Layer) -> tuple[Count, ...]:
