@@ -14,9 +14,15 @@ from typing import Any
 from calibration.reading import FaultList
 from calibration.repricing import unit_of
 from simulator.errors import PlanError
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.reading import read_mapping
-from topologies.profile import LINK_UNITS, OPTIONAL, UNITS, Profile, parse_profile
+from topologies.profile import Profile
+from topologies.profile_file import (
+    LINK_UNITS,
+    OPTIONAL,
+    UNITS,
+    parse_profile,
+)
 from topologies.units import Ratio, UnitError, parse_quantity
 
 FITS = Path(__file__).parent / "fits"

@@ -42,7 +42,7 @@ from calibration.tables import Table, read_table
 from calibration.values import is_whole, positive
 from simulator.errors import Fault, PlanError
 from simulator.plans.fields import shown
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.paths import anchored
 from simulator.plans.places import KeyPath
 from simulator.plans.reading import read_mapping

@@ -18,7 +18,7 @@ from calibration.fit import Fit, fit_named
 from calibration.repricing import unit_of
 from simulator.errors import RehearsalError
 from simulator.plans.dumping import toml_key, toml_value
-from topologies.profile import PROFILES, parse_profile
+from topologies.profile_file import PROFILES, parse_profile
 from topologies.units import format_quantity
 
 _DIGITS = 4

@@ -38,7 +38,8 @@ from simulator.mesh import Degrees
 from simulator.pricing.pricer import Pricer
 from topologies.catalogue import device, link
 from topologies.hardware import Cluster
-from topologies.profile import Profile, load_profile
+from topologies.profile import Profile
+from topologies.profile_file import load_profile
 from topologies.units import Flop, Seconds, parse_quantity
 
 FOLDER = Path(__file__).parent / "fits" / "kernels"

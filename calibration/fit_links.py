@@ -28,11 +28,11 @@ from calibration.score import row_plan
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
 from simulator.plans.dumping import toml_key, toml_value
-from topologies.profile import (
+from topologies.profile import Profile
+from topologies.profile_file import (
     LINK_OPTIONS,
     LINK_UNITS,
     PROFILES,
-    Profile,
     named_profile,
     parse_profile,
 )

@@ -23,7 +23,7 @@ from models.work import Direction, Share, Work
 from simulator.convolutions.choice import fastest
 from simulator.convolutions.ways import Rates
 from topologies.catalogue import device
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 from topologies.units import Seconds, parse_quantity
 
 FILE = Path(__file__).parent / "published" / "deepbench-convolution.csv"

@@ -9,7 +9,7 @@ from typing import Any
 from calibration.score_file import QUANTITIES
 from simulator.errors import Fault
 from simulator.plans.fields import shown
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.places import KeyPath, finder
 from simulator.plans.records import plan_keys
 

@@ -24,7 +24,8 @@ from simulator.plan import Plan
 from simulator.pricing.price import Price
 from simulator.pricing.pricer import Pricer
 from simulator.workload import Body
-from topologies.profile import LINK_UNITS, UNITS, Profile
+from topologies.profile import Profile
+from topologies.profile_file import LINK_UNITS, UNITS
 from topologies.units import FlopPerSecond, Ratio, Seconds
 
 Numbers = NDArray[np.float64]

@@ -10,7 +10,7 @@ from calibration.reading import Reading
 from calibration.score_file import QUANTITIES, Row
 from calibration.values import positive
 from simulator.plans.fields import shown
-from simulator.plans.messages import choices, nearest
+from simulator.plans.hints import choices, nearest
 from simulator.plans.places import KeyPath
 
 _KEYS = ("id", "set", "measured", "fit", "relative_to")

@@ -11,7 +11,7 @@ from calibration.score_file import QUANTITIES, Row
 from calibration.tables import Table
 from calibration.values import is_near_whole, is_number, is_whole, positive
 from simulator.plans.fields import shown
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.places import KeyPath
 from simulator.plans.reading import parse_value
 

@@ -31,6 +31,7 @@ def attention(shape: TransformerShape) -> tuple[Operator, ...]:
             bias=bias,
             split=Split.COLUMN,
             parts=(width, keys, keys),
+            is_apart=shape.multiplies_apart,
         ),
         *_head_norms(shape),
         _qkv_layout(shape, qkv_width),

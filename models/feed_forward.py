@@ -60,6 +60,7 @@ def _gated(
             split=Split.COLUMN,
             keeps_input=keeps_input,
             parts=(inner, inner),
+            is_apart=shape.multiplies_apart,
         ),
         gate(f"{prefix}swiglu", tokens, inner, shape.kernels),
         Linear(f"{prefix}down", tokens, inner, hidden, bias=bias, split=Split.ROW),

@@ -36,6 +36,8 @@ class Layer:
         takes: values taken from those that earlier layers left [1].
         leaves: names of the values left for later layers.
         puts_out: name of the value handed to the next layer.
+        choices: numbers of the choices that a plan makes for this block and not for
+            all of its name.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Layer:
     takes: int = 0
     leaves: tuple[str, ...] = ()
     puts_out: str = PREVIOUS
+    choices: tuple[int, ...] = ()
 
     @property
     def parameters(self) -> int:

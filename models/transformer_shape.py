@@ -151,6 +151,14 @@ class TransformerShape:
                 f"{self.positions} rows of the learned position table"
             )
 
+    @property
+    def multiplies_apart(self) -> bool:
+        """Whether queries, keys and values, gate and up have a matrix each.
+
+        As the Llamas of PyTorch have, and those of training libraries have not.
+        """
+        return self.traits.is_gated and self.kernels in {"eager", "compiled"}
+
     def _check_heads(self) -> None:
         if not self.head_width and self.latent is None and self.hidden % self.heads:
             raise ValueError(

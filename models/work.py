@@ -39,11 +39,15 @@ class Share:
         cast_reads: times that those casts read a factor: for its largest number and to
             write it; 1 where its writer finds the former; 0 where the writer casts,
             and weights are cast once a step [1].
+        cast_parts: parts of a factor that comes from all tensor ranks of which each
+            casts one, before it is sent; 1 where all of it is cast afterwards [1].
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
         context: context-parallel degree c, which attention has to know, as its rows
             meet the keys of c devices [1].
+        gathered: context ranks whose tokens a device gathers to have whole samples, of
+            which it hands on its own; 1 where it does not [1].
         load: rows of the fullest device's experts over the mean [1].
         sums_within: whether the products that give gradients of weights add them to
             the sum so far [bool].
@@ -60,6 +64,8 @@ class Share:
     sums_within: bool = False
     operand: float | None = None
     cast_reads: int = 2
+    gathered: float = 1
+    cast_parts: float = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from simulator.utilization import (
     model_flop_utilization,
 )
 from simulator.version import VERSION
-from topologies.profile import Profile, load_profile
+from topologies.profile import Profile
+from topologies.profile_file import load_profile
 from topologies.units import Seconds
 
 

@@ -6,6 +6,7 @@ This is what an engine runs: one method wide, `run(job) -> Times`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from models.model import Model
@@ -24,7 +25,8 @@ from simulator.pricing.servers import plan_servers
 from simulator.scheduling import scheduled
 from simulator.workload import Body, Workload
 from topologies.hardware import Cluster
-from topologies.profile import Profile, load_profile
+from topologies.profile import Profile
+from topologies.profile_file import load_profile
 
 if TYPE_CHECKING:
     from simulator.located.locate import Located, Place
@@ -104,7 +106,7 @@ def prepare(
 
     Args:
         plan: what to train, how to split it and on what.
-        is_folded: simulate one rank for all that do the same.
+        is_folded: simulate one rank for all that do the same, if they share no cores.
         profile: constants to price with; the device's own if left out.
         seed: of hashed routes.
         place: on the network of another job; on its own if left out.
@@ -114,7 +116,7 @@ def prepare(
     """
     _, model, cluster, chosen, pricer, stages, rows = arrange(plan, profile)
     workload = lower(plan, stages, rows)
-    if not is_folded:
+    if not is_folded or plan.cluster.shared_cores:
         workload = unfold(workload, plan.parallelism.degrees)
     located = None
     if place is not None or plan.cluster.has_graph:
@@ -166,7 +168,8 @@ def staged(plan: Plan, profile: Profile | None = None) -> Arranged:
 
 def job_graph(job: Job) -> Graph:
     """Return the graph that an engine runs."""
-    return build_graph(job.workload, job.prices, job.profile.overlap_slowdown)
+    cores = job.plan.cluster.shared_cores or inf
+    return build_graph(job.workload, job.prices, job.profile.overlap_slowdown, cores)
 
 
 def plan_profile(plan: Plan, cluster: Cluster) -> Profile:

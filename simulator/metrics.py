@@ -2,7 +2,8 @@
 
 Each rank's step is cut without gaps or overlaps into
 
-* compute: kernels, as long as they take by themselves;
+* compute: kernels, as long as they take by themselves, or in turn with others on
+  cores that devices share;
 * exposed communication: messages on the compute stream, how much longer kernels take
   for messages beside them, and idle time while a message of the same rank is under
   way;
@@ -23,8 +24,7 @@ from math import fsum
 
 from simulator.mesh import Degrees
 from simulator.timeline import Span, Timeline
-from simulator.workload import Axis, Beside, Message, Pattern, Repeat, Workload
-from simulator.workload import Item as WorkItem
+from simulator.workload import Axis, Beside, Body, Message, Pattern, Workload, leaves
 from topologies.units import Bytes, Seconds
 
 _ROUNDING = 1e-13  # of sums in another order
@@ -93,28 +93,44 @@ def _rank_parts(
     spans: list[Span], begin: Seconds, step_time: Seconds
 ) -> tuple[float, ...]:
     """Return the six parts of one rank's step, in the order of `Breakdown`."""
-    compute = exposed = bubble = synchronization = host = 0.0
-    messages = sorted((s.start, s.end) for s in spans if s.stream != "compute")
-    overlap = _Overlap(messages)
-    clock = begin
-    end = begin + step_time
+    overlap = _Overlap([(span.start, span.end) for span in messages_of(spans)])
+    idle = gaps(spans, begin, begin + step_time)
+    hidden = [overlap.within(low, high) for low, high in idle]
+    bare = [high - low - under for (low, high), under in zip(idle, hidden, strict=True)]
+    compute = exposed = host = 0.0
     for span in spans:
-        if span.stream != "compute":
-            continue
-        idle = span.start - clock
-        hidden = overlap.within(clock, span.start)
-        exposed += hidden
-        bubble += idle - hidden
-        compute += span.compute
-        exposed += span.communication
-        host += (span.end - span.start) - span.compute - span.communication
-        clock = span.end
-    tail = overlap.within(clock, end)
-    exposed += tail
-    synchronization += end - clock - tail
-    parts = (compute, exposed, bubble, synchronization, host)
+        if span.stream == "compute":
+            compute += span.compute
+            exposed += span.communication
+            host += (span.end - span.start) - span.compute - span.communication
+    exposed += sum(hidden)
+    parts = (compute, exposed, sum(bare[:-1]), bare[-1], host)
     rest = step_time - sum(parts)
     return (*parts, rest if abs(rest) > _ROUNDING * step_time else 0.0)
+
+
+def messages_of(spans: list[Span]) -> list[Span]:
+    """Return the messages on streams of their own, as they begin.
+
+    A group of one sends nothing, however late its host.
+    """
+    sent = [s for s in spans if s.stream != "compute" and s.communication > 0]
+    return sorted(sent, key=lambda span: (span.start, span.end))
+
+
+def gaps(
+    spans: list[Span], begin: Seconds, end: Seconds
+) -> list[tuple[Seconds, Seconds]]:
+    """Return when the compute stream of a rank idles: before each op, and at the end.
+
+    Args:
+        spans: of the rank, in program order.
+        begin, end: of the step on it [s].
+    """
+    computing = [span for span in spans if span.stream == "compute"]
+    starts = [*(span.start for span in computing), end]
+    ends = [begin, *(span.end for span in computing)]
+    return list(zip(ends, starts, strict=True))
 
 
 class _Overlap:
@@ -155,10 +171,7 @@ def ledger(workload: Workload, degrees: Degrees) -> tuple[LedgerRow, ...]:
     the same to the last bit however many ranks stand for all.
     """
     calls: dict[tuple[Pattern, Axis, Bytes], int] = defaultdict(int)
-    sums = {
-        body: list(_messages(body.items, 1))
-        for body in {op.body for op in workload.ops}
-    }
+    sums = {body: list(_sent(body)) for body in {op.body for op in workload.ops}}
     axes = {item.axis for found in sums.values() for item, _ in found}
     members = {axis: int(degrees.span(axis).ranks) for axis in axes}
     for op in workload.ops:
@@ -180,12 +193,9 @@ def ledger(workload: Workload, degrees: Degrees) -> tuple[LedgerRow, ...]:
     )
 
 
-def _messages(items: tuple[WorkItem, ...], count: int) -> Iterator[tuple[Message, int]]:
+def _sent(body: Body) -> Iterator[tuple[Message, int]]:
     """Yield each message of a body with how often it is sent."""
-    for item in items:
-        if isinstance(item, Message):
-            yield item, count
-        elif isinstance(item, Beside):
-            yield item.message, count
-        elif isinstance(item, Repeat):
-            yield from _messages(item.items, count * int(item.count))
+    for item, _, count in leaves(body.items, body.phase):
+        message = item.message if isinstance(item, Beside) else item
+        if isinstance(message, Message):
+            yield message, int(count)

@@ -18,6 +18,7 @@ from models.model import Model
 from simulator.errors import PlanError
 from simulator.plans.building import build_cluster, build_model
 from simulator.plans.checks import faults_between, settled
+from simulator.plans.chosen_blocks import with_chosen_blocks
 from simulator.plans.dumping import to_toml
 from simulator.plans.paths import fingerprinted
 from simulator.plans.plan_file import PlanFile
@@ -94,9 +95,11 @@ class Plan(PlanFile):
     def build_model(self) -> Model:
         """Return the network; equal sections share one object.
 
-        Layers that tensor ranks are not to divide have no split.
+        Blocks of which the plan speaks by number are told apart, and layers that
+        tensor ranks are not to divide have no split.
         """
-        return with_whole_layers(build_model(self.model), self.parallelism.layers)
+        model = with_chosen_blocks(build_model(self.model), self.parallelism)
+        return with_whole_layers(model, self.parallelism.layers)
 
     def build_cluster(self) -> Cluster:
         """Return the hardware, with the plan's own bandwidth and latency in it."""

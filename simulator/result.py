@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from typing_extensions import override
 
-from simulator.collectives.use import collectives
 from simulator.job import Job
 from simulator.memory.peak import Memory
+from simulator.messages import Messages, step_messages
 from simulator.metrics import Breakdown, LedgerRow
 from simulator.timeline import Timeline
 from topologies.units import Bytes, PerSecond, Ratio, Seconds, format_quantity
@@ -78,6 +78,11 @@ class Result:
 
         return link_bytes(self)
 
+    @property
+    def messages(self) -> tuple[list[Messages], Seconds]:
+        """Messages of the step by kind, and what kernels lose beside them [s]."""
+        return step_messages(self.job, self.timeline)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data, every number in SI base units."""
         network = {}
@@ -107,7 +112,8 @@ class Result:
             "staleness": {"mean": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0},
             "interval_s": list(self.interval_s),
             "interval_basis": "measured" if self.is_interval_measured else "assumed",
-            "collectives": [each._asdict() for each in collectives(self.job)],
+            "messages": [row.to_json() for row in self.messages[0]],
+            "kernels_slowed_s": self.messages[1],
             **network,
             "provenance": self.provenance,
         }

@@ -20,7 +20,7 @@ from simulator.one_collective.plan import CollectivePlan
 from simulator.plan import Plan
 from simulator.plans.reading import COLLECTIVE
 from topologies import catalogue
-from topologies.profile import profile_names
+from topologies.profile_file import profile_names
 
 
 def json_schema() -> dict[str, Any]:

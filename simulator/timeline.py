@@ -64,10 +64,11 @@ def timeline(job: Job, times: Times) -> Timeline:
     under_way, slowed = times.under_way, times.slowed
     ends = zip(job.workload.ops, times.ready, times.end, strict=True)
     spans = tuple(
-        Span(op, rank, ready, end, compute, lost + slowed.get(index, 0.0))
+        Span(op, rank, ready, end, computed, lost + slowed.get(index, 0.0))
         for index, (op, ready, end) in enumerate(ends)
         for compute, communication in (parts[op.body],)
         for lost in (under_way.get(index, communication),)
+        for computed in (compute + times.crowded.get(index, 0.0),)
         for rank in op.ranks
     )
     begins = step_begins(job, times)

@@ -12,6 +12,7 @@ from models.model import Layer
 from models.work import Share
 from simulator.job import Job
 from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
+from simulator.lowering.stopping import read_again, stops
 from simulator.plans.layer_choices import recompute_of
 from topologies.units import Flop, Ratio, Seconds
 
@@ -60,21 +61,21 @@ def hardware_flop(job: Job) -> Flop:
     mesh = job.plan.parallelism
     counts = Counter(job.model.layers)  # equal layers are one object
     repeated = sum(
-        count * _repeated_flop(layer, recompute_of(mesh, layer))
+        count * _repeated_flop(layer, recompute_of(mesh, layer), stops(job.plan))
         for layer, count in counts.items()
     )
     return model_flop(job) + job.plan.batch.global_ * repeated
 
 
-def _repeated_flop(layer: Layer, recompute: str) -> Flop:
+def _repeated_flop(layer: Layer, recompute: str, is_stopped: bool) -> Flop:
     """Return the FLOP that a layer's backward pass repeats, a sample."""
     if layer.role != "block" or recompute == "none":
         return 0.0
-    if recompute == "full":
-        return layer.forward_flop()
-    if recompute in BY_OPERATORS:
-        again = repeated_operators(layer, Share(samples=1))
-        return sum(work.flop for op, own in again for work in op.forward(own))
-    core = (op for op in layer.operators if op.is_core_attention)
     share = Share(samples=1)
-    return sum(work.flop for op in core for work in op.forward(share))
+    if recompute in BY_OPERATORS:
+        again = repeated_operators(layer, share)
+        return sum(work.flop for op, own in again for work in op.forward(own))
+    is_full = recompute == "full"
+    dropped = [op for op in layer.operators if is_full or op.is_core_attention]
+    repeated = read_again(dropped) if is_stopped else dropped
+    return sum(work.flop for op in repeated for work in op.forward(share))

@@ -236,3 +236,20 @@ def flatten(
                 yield from flatten(item.items, item.phase or phase)
         else:
             yield item, phase
+
+
+def leaves(
+    items: tuple[Item, ...], phase: Phase, count: float = 1.0
+) -> Iterator[tuple[Leaf | Beside, Phase, float]]:
+    """Yield the parts of `items`, each with its phase and how often it runs.
+
+    Args:
+        items: of a body.
+        phase: of the body.
+        count: how often all of them run [1].
+    """
+    for item in items:
+        if isinstance(item, Repeat):
+            yield from leaves(item.items, item.phase or phase, count * item.count)
+        else:
+            yield item, phase, count

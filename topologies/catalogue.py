@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from topologies.hardware import Device, Link
-from topologies.profile import is_file_name
+from topologies.profile_file import is_file_name
 from topologies.units import BytesPerSecond, format_quantity, parse_quantity
 
 _ROOT = Path(__file__).with_name("catalogue")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.functions import Distances, Loss
 from models.model import Model
-from models.operators import (
-    Convolution,
-    Elementwise,
-    Embedding,
-    EmbeddingBag,
-    Linear,
-    LocallyConnected,
-    Operator,
-)
+from models.operators import Embedding, EmbeddingBag
 from models.recommendation import dense_features
+from models.samples import first_operator, loss_kind, rows_and_classes, sample_shape
 
 Batch = tuple[Any, Any]
 """Inputs and targets: tensors, or tuples of them."""
@@ -51,7 +42,7 @@ def _moved(values: Any, device: torch.device | str) -> Any:
 
 
 def _inputs(model: Model, samples: int, generator: torch.Generator) -> Any:
-    first = _first(model)
+    first = first_operator(model)
     match first:
         case Embedding():
             shape = samples, first.rows
@@ -64,19 +55,9 @@ def _inputs(model: Model, samples: int, generator: torch.Generator) -> Any:
             ]
             dense = samples, dense_features(model)
             return (torch.randn(dense, generator=generator), *bags)
-        case Convolution() | LocallyConnected():
-            side = math.isqrt(first.inputs // first.channels_in)
-            image = (samples, first.channels_in, side, side)
-            return torch.randn(image, generator=generator)
-        case Linear():
-            return torch.randn((samples, first.inner), generator=generator)
-    raise AssertionError(first)
-
-
-def _first(model: Model) -> Operator:
-    """Return the first operator that is more than element-wise."""
-    operators = (each for layer in model.layers for each in layer.operators)
-    return next(each for each in operators if not isinstance(each, Elementwise))
+    numbers = sample_shape(model)
+    assert numbers is not None, first
+    return torch.randn((samples, *numbers), generator=generator)
 
 
 def _targets(model: Model, samples: int, generator: torch.Generator) -> Any:
@@ -88,32 +69,12 @@ def _targets(model: Model, samples: int, generator: torch.Generator) -> Any:
     if kind == "binary cross entropy":
         pixels = last.output_elements
         return torch.rand((samples, pixels), generator=generator)
-    rows, classes = _rows_and_classes(model)
+    rows, classes = rows_and_classes(model)
     shape = (samples, rows) if rows > 1 else (samples,)
     targets = torch.randint(classes, shape, generator=generator)
     if not last.leaves:
         return targets
     return targets, torch.randint(2, (samples,), generator=generator)
-
-
-def _rows_and_classes(model: Model) -> tuple[int, int]:
-    """Return how many rows of logits a sample has, and how many logits a row."""
-    for operator in reversed(model.layers[-1].operators):
-        match operator:
-            case Linear(rows=rows, columns=columns):
-                return rows, columns
-            case Elementwise(function=Distances(classes=classes)):
-                return 1, classes
-    raise AssertionError(model.name)
-
-
-def loss_kind(model: Model) -> str | None:
-    """Return which loss the last layer ends in, if any."""
-    last = model.layers[-1].operators[-1]
-    function = last.function if isinstance(last, Elementwise) else None
-    if isinstance(function, Distances):
-        return "distance"
-    return function.kind if isinstance(function, Loss) else None
 
 
 def loss(model: Model) -> Callable[[Any, Any], Tensor]:

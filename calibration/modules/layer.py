@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 from typing_extensions import override
 
 from calibration.modules.table import Recipe, module_of
@@ -43,12 +43,14 @@ class LayerModule(nn.Module):
         steps: its operators and their modules, in forward order.
         recomputes_core: whether the core of attention is computed again in backward
             instead of kept.
+        stops: whether what is computed again ends where no gradient needs more.
     """
 
     def __init__(self, layer: Layer, recipe: Recipe) -> None:
         super().__init__()
         self.layer = layer
         self.recomputes_core = False
+        self.stops = True
         self.steps: list[Step] = []
         reads = (name for names in layer.reads.values() for name in names)
         self._read_by_name = {*reads, *layer.leaves, layer.puts_out}
@@ -74,13 +76,18 @@ class LayerModule(nn.Module):
             values[carried(number)] = value
         for core, steps in self._runs():
             if core and self.recomputes_core:
-                put_out = checkpoint(self._run, steps, values, use_reentrant=False)
+                put_out = self.again(self._run, steps, values)
             else:
                 put_out = self._run(steps, values)
             values = values | put_out
         stack = [*stack[:kept], *(values[name] for name in self.layer.leaves)]
         result: Tensor = values[self.layer.puts_out]
         return (result, *stack) if stack else result
+
+    def again(self, forward: Any, *inputs: Any) -> Any:
+        """Run a part of the layer that keeps nothing but its inputs."""
+        with set_checkpoint_early_stop(enable=self.stops):
+            return checkpoint(forward, *inputs, use_reentrant=False)
 
     def _runs(self) -> list[tuple[bool, list[Step]]]:
         """Return the steps, those of the core of attention together."""

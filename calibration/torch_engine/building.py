@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, Shard
-from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from calibration.modules import LayerModule, Network, Part, build, loss
 from calibration.modules.products import Matrix
 from calibration.torch_engine.groups import Groups
 from calibration.torch_engine.splits import tensor
+from calibration.torch_engine.splits.carried import Carriage
 from calibration.torch_engine.splits.context import divide_tokens, places
 from calibration.torch_engine.splits.experts import (
     Ranks,
@@ -25,14 +25,23 @@ from calibration.torch_engine.splits.experts import (
     weights_of,
 )
 from calibration.torch_engine.splits.neurons import divide_neurons
-from calibration.torch_engine.splits.replicas import replicate
+from calibration.torch_engine.splits.replicas import Copies, replicate
 from calibration.torch_engine.splits.sharded import Apart, Division, shard
+from calibration.torch_engine.splits.whole_samples import keep_whole
 from calibration.torch_engine.task import Assignment
 from models.model import Model
 from simulator.lowering.schedules.table import DESIGNS
+from simulator.lowering.served import is_served
 from simulator.lowering.states import kept_precision
+from simulator.lowering.stopping import read_again, stops
 from simulator.plan import Plan
-from simulator.plans.layer_choices import layers_by_neurons, recompute_of
+from simulator.plans.layer_choices import (
+    context_of,
+    expert_of,
+    layers_by_neurons,
+    method_of,
+    recompute_of,
+)
 from simulator.plans.records import ParallelismSection
 from simulator.workload import Axis
 
@@ -98,8 +107,16 @@ class Local:
         }
 
 
-def build_local(task: Assignment, groups: Groups) -> Local:
-    """Return this rank's stages, replicated over its data ranks if they overlap."""
+def build_local(
+    task: Assignment, groups: Groups, carriage: Carriage | None = None
+) -> Local:
+    """Return this rank's stages, replicated over its data ranks if they overlap.
+
+    Args:
+        task: what is trained, and how it is split.
+        groups: of this rank.
+        carriage: what sums gradients of replicas; torch if left out.
+    """
     plan = task.plan
     mesh = plan.parallelism
     model = plan.build_model()
@@ -112,15 +129,13 @@ def build_local(task: Assignment, groups: Groups) -> Local:
     for part in parts.values():
         divided |= _split(part, plan, groups)
         if mesh.expert > 1:
-            experts += [each for each, _ in weights_of(layers_of(part))]
+            divided_here = [x for x in layers_of(part) if expert_of(mesh, x.layer) > 1]
+            experts += [each for each, _ in weights_of(divided_here)]
     table = _copied(network, parts, plan)
     is_sharded = mesh.zero == 3 and mesh.replicas > 1
-    is_bucketed = (
-        mesh.replicas > 1
-        and plan.synchronization.overlap
-        and not is_sharded
-        and not DESIGNS[mesh.schedule].has_parts
-    )
+    is_averaged = mesh.replicas > 1 and mesh.zero < 2 and not is_served(plan)
+    is_whole = not DESIGNS[mesh.schedule].has_parts  # else see `splits.buckets`
+    is_bucketed = is_averaged and plan.synchronization.overlap and is_whole
     stages = []
     for number, part in parts.items():
         module: nn.Module = part
@@ -130,7 +145,8 @@ def build_local(task: Assignment, groups: Groups) -> Local:
             module = shard(part, _division(plan, groups))
         elif is_bucketed and has_parameters:
             bucket = plan.synchronization.bucket
-            module = replicate(part, groups.group("data"), bucket, wide, experts)
+            copies = Copies(groups.group("data"), carriage)
+            module = replicate(part, copies, bucket, wide, experts)
         stages.append(Stage(number, part, module))
     neurons = _by_neurons(network, plan, groups)
     if neurons is not None:
@@ -179,34 +195,60 @@ def _split(part: Part, plan: Plan, groups: Groups) -> dict[str, Divisions]:
         tensor.divide(layers, groups.mesh("tensor"), is_sequence=mesh.sequence)
         for parameter, placement in tensor.parts(layers, is_sequence=mesh.sequence):
             divided[names[id(parameter)]] = (("tensor", placement.dim),)
-    if mesh.expert * mesh.tensor > 1:
-        spread(layers, _ranks_of_experts(mesh, groups))
-        for parameter, dim in weights_of(layers):
-            of_experts: Divisions = (("expert", 0),) if mesh.expert > 1 else ()
-            of_features: Divisions = (("tensor", dim),) if mesh.tensor > 1 else ()
-            divided[names[id(parameter)]] = (*of_experts, *of_features)
+    for parameter, divisions in _spread(layers, plan, groups):
+        divided[names[id(parameter)]] = divisions
     if mesh.context > 1:
-        divide_tokens(
-            layers,
-            groups.group("context"),
-            token_places(plan),
-            is_ring=mesh.context_method == "ring",
-        )
+        group, order = groups.group("context"), token_places(plan)
+        for layer in layers:
+            if context_of(mesh, layer.layer) == 1:
+                keep_whole(layer, group, order)
+                continue
+            is_ring = method_of(mesh, layer.layer) == "ring"
+            divide_tokens([layer], group, order, is_ring=is_ring)
     if mesh.sequence:
         own = token_places(plan)[groups.context].chunk(mesh.tensor)[groups.tensor]
         place_routes(layers, own)
     for layer in layers:
-        recompute = recompute_of(mesh, layer.layer)
-        layer.recomputes_core = recompute == "selective"
-        if recompute == "full" and layer.layer.role == "block":
-            layer.forward = partial(_again, layer.forward)  # type: ignore[method-assign]
+        drop(layer, plan)
     return divided
 
 
-def _ranks_of_experts(mesh: ParallelismSection, groups: Groups) -> Ranks:
+def _spread(
+    layers: list[LayerModule], plan: Plan, groups: Groups
+) -> Iterator[tuple[nn.Parameter, Divisions]]:
+    """Divide experts over ranks; yield their weights, with what divides each."""
+    mesh = plan.parallelism
+    for layer in layers:
+        expert = expert_of(mesh, layer.layer)
+        if expert * mesh.tensor == 1:
+            continue
+        spread([layer], _ranks_of_experts(mesh, groups, expert))
+        for parameter, dim in weights_of([layer]):
+            of_experts: Divisions = (("expert", 0),) if expert > 1 else ()
+            of_features: Divisions = (("tensor", dim),) if mesh.tensor > 1 else ()
+            yield parameter, (*of_experts, *of_features)
+
+
+def drop(layer: LayerModule, plan: Plan) -> None:
+    """Have the backward of a layer compute again what the plan says.
+
+    Networks run with a dropout of zero, which keeps no mask; where one would have to be
+    computed again, all of the layer is.
+    """
+    recompute = recompute_of(plan.parallelism, layer.layer)
+    is_full = recompute == "full"
+    operators = layer.layer.operators
+    dropped = [each for each in operators if is_full or each.is_core_attention]
+    layer.recomputes_core = recompute == "selective"
+    layer.stops = stops(plan) and len(read_again(dropped)) < len(dropped)
+    if is_full and layer.layer.role == "block":
+        layer.forward = partial(layer.again, layer.forward)  # type: ignore[method-assign]
+
+
+def _ranks_of_experts(mesh: ParallelismSection, groups: Groups, expert: int) -> Ranks:
     """Return which ranks divide experts."""
     return Ranks(
-        group=groups.group("expert") if mesh.expert > 1 else None,
+        group=groups.group("expert") if expert > 1 else None,
         tensor=groups.mesh("tensor") if mesh.tensor > 1 else None,
         is_sequence=mesh.sequence,
     )
@@ -218,15 +260,6 @@ def token_places(plan: Plan) -> list[torch.Tensor]:
     is_balanced = mesh.context_balanced and model.attention == "causal"
     tokens = model.tokens_per_sample
     return places(tokens, mesh.context, is_balanced=is_balanced)
-
-
-def _again(forward: Any, *inputs: Any) -> Any:
-    """Run a layer that keeps nothing but its inputs.
-
-    All of it runs again, as is simulated, even what no gradient needs.
-    """
-    with set_checkpoint_early_stop(enable=False):
-        return checkpoint(forward, *inputs, use_reentrant=False)
 
 
 def _copied(network: Network, parts: Mapping[int, Part], plan: Plan) -> str | None:

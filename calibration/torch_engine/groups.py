@@ -28,14 +28,14 @@ ALWAYS: tuple[Place, ...] = (
 
 
 def has_copies(mesh: ParallelismSection) -> bool:
-    """Return whether two pipeline ranks hold each stage, for half a batch each."""
+    """Return whether another rank has the same stages for other micro-batches."""
     return any(len(ranks) > 1 for ranks in mesh.placement)
 
 
 def wanted_axes(mesh: ParallelismSection) -> tuple[Place, ...]:
     """Return the axes for which a plan needs groups."""
-    divided: tuple[Place, ...] = ("shard", "replicate")
-    spread: tuple[Place, ...] = ("expert", "expert-data")
+    divided: tuple[Axis, ...] = ("shard", "replicate")
+    spread: tuple[Axis, ...] = ("expert", "expert-data")
     return (
         *ALWAYS,
         *(divided if mesh.zero > 0 else ()),
@@ -53,12 +53,14 @@ class Groups:
         rank: this one's number.
         device: what DeviceMesh calls it.
         axes: of the groups made so far, by their names.
+        carriers: names of groups whose sends are parts of larger messages.
     """
 
     degrees: Degrees
     rank: int
     device: str
     axes: dict[str, Axis] = field(default_factory=dict)
+    carriers: set[str] = field(default_factory=set)
     _groups: dict[Place, dist.ProcessGroup] = field(default_factory=dict)
     _meshes: dict[Axis, DeviceMesh] = field(default_factory=dict)
 
@@ -109,6 +111,17 @@ class Groups:
                     self.axes[made.group_name] = (
                         "pipeline" if axis == "copies" else axis
                     )
+
+    def make_carrier(self) -> dist.ProcessGroup:
+        """Return a group of all processes, for sends that carry out larger messages."""
+        made = dist.new_group()
+        assert made is not None, "every process is in it"
+        self.carriers.add(made.group_name)
+        return made
+
+    def has(self, axis: Place) -> bool:
+        """Return whether a group of an axis was made."""
+        return axis in self._groups
 
     def group(self, axis: Place) -> dist.ProcessGroup:
         """Return this rank's group of an axis."""

@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from calibration.torch_engine.task import Span, Spans
 from topologies.units import parse_quantity
 
-_BACKENDS = ("gloo:", "nccl:")
+_BACKENDS = ("gloo:", "nccl:", "served:")  # the last as servers' workers say
 _WAITING = ("send", "recv", "barrier")
 _MICROSECOND = parse_quantity("1 us", "s")
 

@@ -96,22 +96,31 @@ class Measured:
 
 
 def measured_of(plan: Plan, warm_up: int, reports: Sequence[Report]) -> Measured:
-    """Return what the reports of all ranks say together."""
+    """Return what the reports of all ranks say together.
+
+    Of hosts that serve devices only their times and what they sent count.
+
+    Args:
+        plan: that ran.
+        warm_up: steps before any was timed [1].
+        reports: of all processes, devices first.
+    """
+    devices = reports[: plan.world_size]
     times = tuple(max(each) for each in zip(*(r.times for r in reports), strict=True))
     losses = next((each.losses for each in reports if each.losses), ())
     return Measured(
         times=times,
         warm_up=warm_up,
-        world_size=len(reports),
+        world_size=len(devices),
         samples=plan.batch.global_,
         tokens=plan.batch.global_ * plan.build_model().tokens_per_sample,
         ledger=ledger_of(reports),
-        flop=sum(each.flop for each in reports),
-        parameters=sum(each.parameters for each in reports),
-        memory_peak_bytes=max(each.memory_peak for each in reports),
-        parts=_parts([each.spans for each in reports], median(times)),
+        flop=sum(each.flop for each in devices),
+        parameters=sum(each.parameters for each in devices),
+        memory_peak_bytes=max(each.memory_peak for each in devices),
+        parts=_parts([each.spans for each in devices], median(times)),
         losses=losses,
-        spans=tuple(each.spans for each in reports),
+        spans=tuple(each.spans for each in devices),
     )
 
 

@@ -21,7 +21,11 @@ from typing import Any
 from calibration.emulation.entering import Entrance, enter
 from calibration.torch_engine.rank import serve
 
-PRELOADED = ("torch", "torch.distributed", "torch._dynamo")
+PRELOADED = (
+    "calibration.torch_engine.training",
+    "calibration.torch_engine.timed.task",
+    "torch._dynamo",
+)
 REQUEST = 65_536  # most bytes of a request
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 

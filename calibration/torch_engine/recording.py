@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -62,13 +62,18 @@ class Recorder(TorchDispatchMode):
 
     Fields:
         axes: of process groups, by their names; others are refused.
+        carriers: names of groups whose sends carry out messages counted as a whole.
+        carried: bytes of those sends [B].
         flop: of products and convolutions, by torch's own counts [FLOP].
         live, peak: bytes of tensors that are there now, and that were at most [B].
     """
 
-    def __init__(self, axes: Mapping[str, Axis]) -> None:
+    def __init__(
+        self, axes: Mapping[str, Axis], carriers: Collection[str] = ()
+    ) -> None:
         super().__init__()
-        self.axes = axes
+        self.axes, self.carriers = axes, carriers
+        self.carried: Bytes = 0
         self.flop: Flop = 0
         self.live: Bytes = 0
         self.peak: Bytes = 0
@@ -118,6 +123,9 @@ class Recorder(TorchDispatchMode):
         names = [argument.name for argument in func._schema.arguments]  # noqa: SLF001 - no other way
         values = {**dict(zip(names, args, strict=False)), **kwargs}
         group = _group(values)
+        if group.group_name in self.carriers:
+            self.carried += sum(each.nbytes for each in tree_leaves(values[part]))
+            return
         axis = self.axes.get(group.group_name)
         if axis is None:
             raise RunError(f"{name} in a group without an axis")
@@ -126,6 +134,17 @@ class Recorder(TorchDispatchMode):
         if pattern == "send" and axis == "context":
             pattern = "neighbour-exchange"  # all ranks send at once: one message of all
         members = 1 if pattern == "send" else group.size()
+        self.count(pattern, axis, members, size)
+
+    def count(self, pattern: str, axis: Axis, members: int, size: int) -> None:
+        """Count a message, such as one that is made of many sends.
+
+        Args:
+            pattern: what it does.
+            axis: whose group.
+            members: ranks that count the same [1].
+            size: of the message [B].
+        """
         self._calls[pattern, axis, members].append(size)
 
     def _keep(self, tensor: torch.Tensor) -> None:

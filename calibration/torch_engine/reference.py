@@ -11,18 +11,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from calibration.modules import Network, build, example_batch, loss
+from calibration.modules import Network, build, loss
+from calibration.torch_engine.batches import cut, in_format, of_all, whole_batch
 from calibration.torch_engine.building import FORMATS
+from calibration.torch_engine.optimizers import make_optimizer
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.splits.portions import num_portions, samples_of
 from calibration.torch_engine.task import Assignment
-from calibration.torch_engine.training import (
-    cut,
-    in_format,
-    known_loss,
-    make_optimizer,
-    of_all,
-)
 from simulator.plans.fields import DenseScheme
 from simulator.plans.layer_choices import layers_by_neurons, portion_rule
 
@@ -41,13 +36,13 @@ def reference(task: Assignment, member: Member) -> dict[str, Any]:
     count = plan.batch.global_ // plan.batch.micro
     wanted = loss(model)
     for number in range(_steps(task)):
-        batch = example_batch(model, plan.batch.global_, seed=task.seed + number)
+        batch = whole_batch(task, model, number)
         optimizer.zero_grad(set_to_none=True)
         for inputs, targets in zip(*(cut(each, count) for each in batch), strict=True):
             given = in_format(inputs, dtype)
             outputs = network(*given) if isinstance(given, tuple) else network(given)
             (wanted(outputs, targets) / count).backward()
-        optimizer.step(known_loss)
+        optimizer.step()
     return named_values(network)
 
 
@@ -73,9 +68,7 @@ def by_portions(
     wanted, dtype = loss(network.model), next(network.parameters()).dtype
     count = num_portions(scheme, replicas)
     for number in range(_steps(task)):
-        batch = example_batch(
-            network.model, plan.batch.global_, seed=task.seed + number
-        )
+        batch = whole_batch(task, network.model, number)
         slow.zero_grad(set_to_none=True)
         for pair in zip(
             *(of_all(each, replicas, micro) for each in batch), strict=True

@@ -9,6 +9,7 @@ from calibration.torch_engine.routes import is_balanced
 from models.functions import Heads
 from models.operators import Linear
 from simulator.errors import Fault, PlanError
+from simulator.lowering.keeping import BY_OPERATORS
 from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import is_served
 from simulator.plan import Plan
@@ -34,14 +35,13 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     yield from _token_faults(plan)
     yield from _head_faults(plan)
     yield from _state_faults(mesh)
+    if mesh.recompute in BY_OPERATORS:
+        problem = f"{mesh.recompute}: recomputation by operators {_BEYOND}"
+        yield Fault("parallelism.recompute", problem, "allowed: none, selective, full")
     yield from _divided_pipeline_faults(plan)
     if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
         problem = "one replica has all neurons, and nothing to run by portions"
         yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')
-    if is_served(plan):
-        problem = f"parameter servers: that {_BEYOND}"
-        remedy = 'write scheme = "all-reduce"'
-        yield Fault("synchronization.scheme", problem, remedy)
     layers = plan.build_model().layers
     is_again = any(recompute_of(mesh, each) == "full" for each in layers)
     if is_again and mesh.pipeline > 1 and DESIGNS[mesh.schedule].has_parts:
@@ -49,8 +49,8 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         remedy = "write recompute = none, or a schedule of whole backward passes"
         yield Fault("parallelism.recompute", problem, remedy)
     is_whole = mesh.tensor * mesh.pipeline * mesh.expert == 1 and not mesh.zero
-    has_neurons = bool(layers_by_neurons(mesh, plan.build_model()))
-    if plan.training.optimizer == "lbfgs" and (has_neurons or not is_whole):
+    is_apart = is_served(plan) or bool(layers_by_neurons(mesh, plan.build_model()))
+    if plan.training.optimizer == "lbfgs" and (is_apart or not is_whole):
         problem = (
             "torch's L-BFGS multiplies whole gradients, of which a rank has a part"
         )
@@ -62,6 +62,12 @@ def _faults(plan: Plan) -> Iterator[Fault]:
 def _token_faults(plan: Plan) -> Iterator[Fault]:
     """Yield splits of tokens that are not run."""
     mesh = plan.parallelism
+    if mesh.sequence and mesh.context > 1:
+        for index, rule in enumerate(mesh.layers):
+            if rule.context:
+                problem = f"whole samples beside sequence parallelism: that {_BEYOND}"
+                key = f"parallelism.layers[{index}].context"
+                yield Fault(key, problem, "write sequence = false, or leave it out")
     if not is_balanced(plan):
         problem = "a rank's tokens have more rows for some experts than for others"
         remedy = "write a longer sequence, or fewer experts"
@@ -91,10 +97,12 @@ def _state_faults(mesh: ParallelismSection) -> Iterator[Fault]:
     if mesh.gather != "layer":
         problem = f"{mesh.gather}: gathering weights by themselves {_BEYOND}"
         yield Fault("parallelism.gather", problem, "leave it out")
-    if mesh.zero == 2 and mesh.replicas > 1:
-        problem = "2: torch divides gradients only with parameters"
-        remedy = "write zero = 3 and reshard = false"
-        yield Fault("parallelism.zero", problem, remedy)
+    if mesh.zero == 2 and mesh.pipeline * mesh.expert > 1:
+        problem = f"dividing gradients of stages or experts {_BEYOND}"
+        yield Fault("parallelism.zero", problem, "write zero = 1")
+    if mesh.zero >= 2 and mesh.replicas > mesh.shard == 1:
+        problem = "one rank has all states, and nothing to divide"
+        yield Fault("parallelism.shard", problem, "write zero = 0")
     if mesh.zero == 1 and mesh.overlap_gather:
         problem = "torch's owners broadcast right after the optimizer"
         yield Fault("parallelism.overlap_gather", problem, "leave it out")

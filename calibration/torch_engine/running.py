@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
+from calibration.torch_engine.data.choosing import samples_of
 from calibration.torch_engine.errors import RunError, UntimedError, require_torch
 from calibration.torch_engine.joining import joined
 from calibration.torch_engine.measured import Measured, measured_of
 from calibration.torch_engine.refusals import refuse
-from calibration.torch_engine.seats import in_hosts, seats
-from calibration.torch_engine.task import Device, Report, assign
+from calibration.torch_engine.seats import host_seats, in_hosts, seats
+from calibration.torch_engine.serving.places import num_processes, places_of
+from calibration.torch_engine.task import Device, Report, assign, num_steps
 from calibration.torch_engine.world import Limits, World
 from simulator.job import Job, prepare
 from simulator.plan import Plan
@@ -40,6 +43,7 @@ class Options:
         patience: of a rank for another [s].
         seed: of parameters and data.
         is_looked_at: whether a further step is taken apart.
+        data: file or folder of samples; None for random numbers.
     """
 
     steps: int = 5
@@ -50,6 +54,7 @@ class Options:
     patience: Seconds = 60.0
     seed: int = 0
     is_looked_at: bool = True
+    data: Path | None = None
 
 
 def as_run(plan: Plan) -> Plan:
@@ -70,19 +75,26 @@ def run(plan: Plan, options: Options = Options()) -> Measured:
         return _timed(plan, options)
     plan = as_run(plan)
     refuse(plan)
+    samples = None
+    if options.data is not None:
+        steps = num_steps(options.warm_up, options.steps)
+        batch, model = plan.batch.global_, plan.build_model()
+        samples = samples_of(options.data, model, batch, steps, options.seed)
     task = assign(
         prepare(plan),
         device=options.device,
         steps=options.steps,
         warm_up=options.warm_up,
         seed=options.seed,
+        samples=samples,
+        patience=options.patience,
         is_looked_at=options.is_looked_at,
     )
     # By name: only ranks load torch.
     train = partial(_train, task)
     backend = "cuda:nccl,cpu:gloo" if options.device == "cuda" else "gloo"
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        reports = joined(train, plan.world_size, backend, options.patience)
+        reports = joined(train, num_processes(plan), backend, options.patience)
     else:
         with _world(plan, options) as world:
             reports = world.run(train, backend=backend)
@@ -99,15 +111,17 @@ def _train(task: Any, member: Any) -> Report:
 @contextmanager
 def _world(plan: Plan, options: Options) -> Iterator[World]:
     """Start the ranks of a plan where they belong."""
-    if plan.world_size > _MOST_RANKS:
+    count = num_processes(plan)
+    if count > _MOST_RANKS:
         raise RunError(
-            f"{plan.world_size} ranks would each be a process of this machine, which "
+            f"{count} ranks would each be a process of this machine, which "
             f"takes at most {_MOST_RANKS}; make the cluster smaller, or start them by "
             "torchrun"
         )
     limits = Limits(waiting=options.patience, silence=5 * options.patience)
     if options.network == "host":
-        with World(seats(plan.world_size), limits=limits) as world:
+        places = (*seats(plan.world_size), *host_seats(places_of(plan).hosts))
+        with World(places, limits=limits) as world:
             yield world
         return
     timed = import_module("calibration.torch_engine.timed.running")
@@ -117,6 +131,7 @@ def _world(plan: Plan, options: Options) -> Iterator[World]:
     shape = timed.shape_at(cluster.network.bandwidth)
     with emulation.EmulatedNetwork(cables, shape) as network:
         hosts = [rank // cluster.devices_per_node for rank in range(plan.world_size)]
+        hosts += range(places_of(plan).hosts)
         hint = partial(timed.unplugged, network)
         with World(in_hosts(network, hosts), limits=limits, hint=hint) as world:
             yield world
@@ -124,6 +139,8 @@ def _world(plan: Plan, options: Options) -> Iterator[World]:
 
 def _timed(plan: Plan, options: Options) -> Measured:
     """Run a plan's messages on an emulated network while its kernels are waited for."""
+    if options.data is not None:
+        raise UntimedError("--compute timed reads no samples; leave --data out")
     if options.network != "emulated":
         raise UntimedError("--compute timed needs --network emulated")
     job: Job = prepare(plan, is_folded=False)

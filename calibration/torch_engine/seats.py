@@ -41,6 +41,15 @@ def seats(world_size: int) -> tuple[Seat, ...]:
     return (Seat(),) * world_size
 
 
+def host_seats(count: int) -> tuple[Seat, ...]:
+    """Return the places of nodes' hosts that add gradients, all on this machine.
+
+    Args:
+        count: of the nodes whose hosts do, the first ones [1].
+    """
+    return tuple(Seat(f"host of node {node}") for node in range(count))
+
+
 def in_hosts(network: EmulatedNetwork, hosts: Sequence[int]) -> tuple[Seat, ...]:
     """Return the places of ranks inside hosts of an emulated network.
 

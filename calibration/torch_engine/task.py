@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple, cast
 
+from calibration.torch_engine.data.choosing import Samples
 from simulator.job import Job
+from simulator.located.carrier import Arrangement
 from simulator.lowering.schedules.actions import Schedule
 from simulator.metrics import LedgerRow
 from simulator.plan import Plan
@@ -30,8 +32,11 @@ class Assignment:
         warm_up: steps before anything is recorded [1].
         steps: that are timed [1].
         seed: of parameters and data.
+        samples: from disk; None if they are random numbers.
+        patience: of a rank for another [s].
         keeps_parameters: whether ranks report what they have learnt.
         is_looked_at: whether a further step is taken apart.
+        ways: how gradients of each size are summed; by torch if there are none.
     """
 
     plan: Plan
@@ -41,8 +46,16 @@ class Assignment:
     warm_up: int = 3
     steps: int = 5
     seed: int = 0
+    samples: Samples | None = None
+    patience: Seconds = 60.0
     keeps_parameters: bool = False
     is_looked_at: bool = False
+    ways: tuple[Arrangement, ...] = ()
+
+
+def num_steps(warm_up: int, steps: int) -> int:
+    """Return how many steps are done, with those recorded and looked at [1]."""
+    return warm_up + 1 + steps + 1
 
 
 class Span(NamedTuple):
@@ -101,6 +114,7 @@ class Report:
 
     Fields:
         calls: what it took part in sending, in one step.
+        carried: bytes of sends that carried out pushes and pulls, in one step [B].
         flop: of one step, its own [FLOP].
         parameters: that it holds [1].
         memory_peak: bytes of live tensors at most, in one step [B].
@@ -117,6 +131,7 @@ class Report:
     parameters: int
     memory_peak: Bytes
     times: tuple[Seconds, ...]
+    carried: Bytes = 0
     spans: Spans = ()
     losses: tuple[float, ...] = ()
     gradient_norm: float = 0.0
@@ -132,4 +147,22 @@ def assign(job: Job, **options: Any) -> Assignment:
     """
     ends = accumulate((len(low.stage.layers) for low in job.stages), initial=0)
     layers = tuple(pairwise(ends))
-    return Assignment(plan=job.plan, rows=job.rows, layers=layers, **options)
+    ways = tuple(sums_of(job)) if options.get("device", "cpu") == "cpu" else ()
+    return Assignment(plan=job.plan, rows=job.rows, layers=layers, ways=ways, **options)
+
+
+def sums_of(job: Job) -> Iterator[Arrangement]:
+    """Yield how gradients are summed over replicas, where the plan's graph says it.
+
+    A buffer that several rings share at once is torch's to sum.
+    """
+    if job.located is None:
+        return
+    carrier = job.located.carrier
+    for sent in job.located.sent.values():
+        message = sent.message
+        if (message.pattern, message.axis) == ("all-reduce", "data"):
+            found = carrier.arrangement(sent)
+            ranks = [rank for group in found.groups for rank in group] if found else []
+            if found and len(set(ranks)) == len(ranks) > 1:
+                yield found

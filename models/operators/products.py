@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.operators.operator import Split, degree
@@ -22,6 +23,7 @@ class Linear:
         keeps_input: False where another operator keeps the same input [bool].
         parts: columns of the matrices that this one joins, where an implementation
             multiplies by each; empty if by one [1].
+        is_apart: whether this implementation does so [bool].
     """
 
     name: str
@@ -34,6 +36,7 @@ class Linear:
     needs_input_gradient: bool = True
     keeps_input: bool = True
     parts: tuple[int, ...] = ()
+    is_apart: bool = False
 
     is_core_attention = False
 
@@ -50,25 +53,42 @@ class Linear:
         rows = self.rows / (share.sequence if self.split is Split.NONE else 1)
         return rows * share.samples, columns, inner
 
+    def _each(self, share: Share) -> list[tuple[float, float, float]]:
+        """Return rows, columns and inner features of every product by itself."""
+        rows, columns, inner = self._dims(share)
+        parts = self.parts if self.is_apart else ()
+        widths = [columns * part / self.columns for part in parts] or [columns]
+        return [(rows, width, inner) for width in widths]
+
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return Y = X A."""
-        rows, columns, inner = self._dims(share)
-        dims = (rows, columns, inner)
-        return _product(f"{self.name} F", "forward", share, dims)
+        each = self._each(share)
+        has_all = self.split is Split.COLUMN
+        return _products(f"{self.name} F", "forward", share, each, gathered=has_all)
 
     def backward_input(self, share: Share) -> tuple[Work, ...]:
-        """Return dX = dY Aᵀ, or nothing where X is the sample itself."""
+        """Return dX = dY Aᵀ, or nothing where X is the sample itself.
+
+        Of matrices apart, what each gives is added in one kernel.
+        """
         if not self.needs_input_gradient:
             return ()
-        rows, columns, inner = self._dims(share)
-        return _product(f"{self.name} I", "input", share, (rows, inner, columns))
+        each = [(rows, inner, columns) for rows, columns, inner in self._each(share)]
+        has_all = self.split is Split.ROW
+        works = _products(f"{self.name} I", "input", share, each, gathered=has_all)
+        if len(each) == 1:
+            return works
+        rows, inner, _ = each[0]
+        size = share.element * rows * inner * (len(each) + 1)
+        return (*works, memory_work(f"{self.name} sum I", size))
 
     def backward_weight(self, share: Share) -> tuple[Work, ...]:
         """Return dA = Xᵀ dY, and the bias's gradient: dY summed over its rows."""
-        rows, columns, inner = self._dims(share)
-        weight = _product(f"{self.name} W", "weight", share, (inner, columns, rows))
+        each = [(inner, columns, rows) for rows, columns, inner in self._each(share)]
+        weight = _products(f"{self.name} W", "weight", share, each)
         if not self.bias:
             return weight
+        rows, columns, _ = self._dims(share)
         summed = share.element * rows * columns
         name = f"{self.name} bias W"
         return (*weight, memory_work(name, summed, function="bias weight"))
@@ -81,31 +101,74 @@ class Linear:
         return share.element * share.samples * self.rows * self.inner / divisor
 
 
-def _product(
-    name: str, direction: str, share: Share, dims: tuple[float, float, float]
+def _products(
+    name: str,
+    direction: str,
+    share: Share,
+    each: Sequence[tuple[float, float, float]],
+    *,
+    gathered: bool = False,
 ) -> tuple[Work, ...]:
-    """Return a product with weights, after casts of both factors where there are any.
+    """Return products with weights, after casts of their factors where there are any.
 
-    With a scale found anew at each use (fp8), a cast reads its factor for the largest
-    number, unless that was found before, and again to write it in the narrow format.
+    Args:
+        name: what a trace shows.
+        direction: of the pass.
+        share: of the device.
+        each: rows, columns and inner of each; the first factor is the same for all,
+            the layer's input, but for gradients of that.
+        gathered: whether the first factor came from all tensor ranks.
     """
-    rows, columns, inner = dims
-    product = matrix_work(
-        name,
-        rows=rows,
-        columns=columns,
-        inner=inner,
-        batch=1,
-        element=share.element,
-        operand=share.operand,
-        function=f"product {direction}",
+    products = tuple(
+        matrix_work(
+            name,
+            rows=rows,
+            columns=columns,
+            inner=inner,
+            batch=1,
+            element=share.element,
+            operand=share.operand,
+            function=f"product {direction}",
+        )
+        for rows, columns, inner in each
     )
     if share.operand is None or not share.cast_reads:
-        return (product,)
-    moved = (share.cast_reads * share.element + share.operand) * (
-        rows * inner + inner * columns
-    )
-    return memory_work(f"{name} casts", moved, launches=2 * share.cast_reads), product
+        return products
+    return _casts(name, direction, share, each, gathered=gathered), *products
+
+
+def _casts(
+    name: str,
+    direction: str,
+    share: Share,
+    each: Sequence[tuple[float, float, float]],
+    *,
+    gathered: bool,
+) -> Work:
+    """Return what makes the factors of products narrow, or turns narrow ones.
+
+    With a scale found anew (fp8), a cast reads its factor for the largest number,
+    unless that was found before, and again to write it in the narrow format. Inputs and
+    weights are cast forward, gradients of outputs for those of inputs. Another product
+    reads a narrow factor along its other dimension, for which it is copied.
+
+    Source: pytorch/ao, `float8_linear.py`; that fast products of fp8 read both factors
+        along the dimension that is summed over, NVIDIA's cublasLtMatmul (from memory).
+    """
+    assert share.operand is not None
+    others: float = sum(inner * columns for _, columns, inner in each)
+    first = [rows * inner for rows, _, inner in each]
+    cast = share.cast_reads * share.element + share.operand
+    turned = 2.0 * share.operand
+    parts = share.cast_parts if gathered else 1
+    if direction == "weight":
+        return memory_work(f"{name} casts", turned * (first[0] + others), launches=2)
+    if direction == "input":
+        size = cast * sum(first) / parts + turned * others
+        launches = share.cast_reads + 1
+    else:
+        size, launches = cast * (first[0] / parts + others), 2 * share.cast_reads
+    return memory_work(f"{name} casts", size, launches=launches)
 
 
 @dataclass(frozen=True, slots=True)

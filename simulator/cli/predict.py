@@ -73,9 +73,13 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     if replicas is not None and replicas > 1:
         raise click.UsageError("--replicas is not built yet: nothing is random so far")
     _check_pictures(loaded, plot, plot_network)
-    from simulator.reporting.notes import engine_notes, topology_notes
+    from simulator.reporting.notes import engine_notes, state_notes, topology_notes
 
-    notes = [*topology_notes(loaded), *engine_notes(loaded, engine)]
+    notes = [
+        *topology_notes(loaded),
+        *state_notes(loaded),
+        *engine_notes(loaded, engine),
+    ]
     click.echo("".join(f"note: {note}\n" for note in notes), err=True, nl=False)
     from simulator.api import simulate
     from simulator.progress import Heartbeat

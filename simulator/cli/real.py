@@ -40,6 +40,12 @@ def _run_options(function: _Function) -> _Function:
             show_default=True,
             help="Seconds that a rank waits for another.",
         ),
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path),
+            help="Samples: a file of tokens (.npy, or raw words), or a folder with a "
+            "folder a class of images or .npy arrays. Left out, random numbers.",
+        ),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu"),
         click.option(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ def _load(path: str, changes: Sequence[str]) -> Plan:
 
 def _ranges(over: Sequence[str]) -> dict[str, list[Any]]:
     """Return the values of each `--over KEY=V1,V2`, by key."""
-    from simulator.plans.messages import choices
+    from simulator.plans.hints import unknown_path
     from simulator.plans.reading import parse_value
     from simulator.plans.records import plan_keys
 
@@ -114,8 +115,7 @@ def _ranges(over: Sequence[str]) -> dict[str, list[Any]]:
         key, _, values = text.partition("=")
         given = f"--over {text}"
         if key not in plan_keys():
-            remedy = choices(key, plan_keys(), "`simulate schema`")
-            faults.append(Fault(key, f"unknown key '{key}'", remedy, given=given))
+            faults.append(replace(unknown_path(key), given=given))
         elif key in found:
             faults.append(Fault(key, "is given twice", given=given))
         elif not all(value.strip() for value in values.split(",")):

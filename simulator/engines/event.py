@@ -4,7 +4,7 @@ An op starts when the last thing before it ends and its host has issued it, and 
 one timeout later. Times are read off the clock, never computed ahead, so whatever
 shares a resource can be put between start and end: a message with links of its own
 ends when the network says so (`shared.py`), and kernels slow down while messages of
-their rank are under way (`pacing.py`).
+their rank are under way, or others are on their cores (`pacing.py`).
 """
 
 from __future__ import annotations
@@ -104,8 +104,10 @@ class Run:
 
     def times(self) -> Times:
         """Return what the clock has shown so far."""
-        slowed = {} if self.pacing is None else self.pacing.slowed
-        return Times(self.ready, self.end, self.under_way, slowed)
+        slowed, crowded = {}, {}
+        if self.pacing is not None:
+            slowed, crowded = self.pacing.slowed, self.pacing.crowded
+        return Times(self.ready, self.end, self.under_way, slowed, crowded)
 
     def issue(self, rank: int) -> None:
         """Let a host run ahead up to the first op that it must wait for."""

@@ -10,23 +10,26 @@ Both engines answer the same recursion. For op i with rank set R(i):
 
 Where messages slow the kernels beside them (`Pace`), `busy_i` of kernels is stretched:
 they begin at max(ready_i, host_i), and progress at 1 / (1 + κ) of their rate while a
-message of another stream of their rank is under way, be it one or several.
+message of another stream of their rank is under way, be it one or several. Where
+devices are threads that share C cores, the k kernels under way progress at C / k of
+that when they are more; this is of the event engine only, as is all that ranks share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from simulator.errors import Infeasible
 from simulator.pricing.price import Price
 from simulator.workload import Body, Workload
-from topologies.units import Ratio, Seconds
+from topologies.units import Count, Ratio, Seconds
 
 
 class Pace(NamedTuple):
-    """How messages slow the kernels beside them.
+    """How messages slow the kernels beside them, and kernels each other.
 
     A message is under way for the last `busy` seconds before its end. Kernels and
     messages in a row on one stream are taken to be mixed evenly: such an op is slowed
@@ -40,11 +43,13 @@ class Pace(NamedTuple):
         slowdown: κ [1].
         kernels: share of an op's device time that messages beside it slow [1].
         is_message: whether the op slows kernels of its ranks.
+        cores: that all ranks share; infinite where each device is one of its own [1].
     """
 
     slowdown: Ratio
     kernels: list[Ratio]
     is_message: list[bool]
+    cores: Count = inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,12 +91,14 @@ class Times:
         end: finished [s].
         under_way: how long messages on shared links took, host apart, by op [s].
         slowed: how much later ops ended for the messages beside them, by op [s].
+        crowded: how much later for the kernels that shared their cores, by op [s].
     """
 
     ready: list[float]
     end: list[float]
     under_way: Mapping[int, Seconds] = field(default_factory=dict)
     slowed: Mapping[int, Seconds] = field(default_factory=dict)
+    crowded: Mapping[int, Seconds] = field(default_factory=dict)
 
 
 class DeadlockError(Infeasible):
@@ -99,7 +106,10 @@ class DeadlockError(Infeasible):
 
 
 def build_graph(
-    workload: Workload, prices: dict[Body, Price], slowdown: Ratio = 0.0
+    workload: Workload,
+    prices: dict[Body, Price],
+    slowdown: Ratio = 0.0,
+    cores: Count = inf,
 ) -> Graph:
     """Return the graph of `workload`, with stream order written out as edges.
 
@@ -107,6 +117,7 @@ def build_graph(
         workload: the ops.
         prices: of their bodies.
         slowdown: κ, of kernels while a message of their rank is under way [1].
+        cores: that all ranks share [1].
     """
     numbers = {
         body: (float(price.busy), float(price.issued), float(price.host))
@@ -141,28 +152,30 @@ def build_graph(
         programs,
         [op.ranks for op in ops],
         [op.host_waits for op in ops],
-        make_pace(workload, [prices[op.body] for op in ops], slowdown),
+        make_pace(workload, [prices[op.body] for op in ops], slowdown, cores),
     )
 
 
 def make_pace(
-    workload: Workload, prices: Sequence[Price], slowdown: Ratio
+    workload: Workload, prices: Sequence[Price], slowdown: Ratio, cores: Count = inf
 ) -> Pace | None:
-    """Return how messages of a workload slow its kernels, or None if they do not.
+    """Return what slows the kernels of a workload, or None if nothing does.
 
     Args:
         workload: the ops.
         prices: of every op.
         slowdown: κ [1].
+        cores: that all ranks share [1].
     """
-    if not slowdown:
+    if not slowdown and cores == inf:
         return None
     on_compute = [op.stream == "compute" for op in workload.ops]
     kernels = [
         _slowed_share(price) if is_compute else 0.0
         for price, is_compute in zip(prices, on_compute, strict=True)
     ]
-    return Pace(slowdown, kernels, [not is_compute for is_compute in on_compute])
+    is_message = [not is_compute for is_compute in on_compute]
+    return Pace(slowdown, kernels, is_message, cores)
 
 
 def _slowed_share(price: Price) -> Ratio:

@@ -1,14 +1,19 @@
-"""Kernels that slow down and speed up on a clock, as messages come and go.
+"""Kernels that slow down and speed up on a clock, as messages and others come and go.
 
 Every op with kernels has work left, and a rate; when the first message of its rank
 begins, or the last one ends, the work done so far is written off, and its end is
-scheduled anew.
+scheduled anew. Where ranks share cores, so is that of all ops with kernels when one
+of them begins or ends.
+
+Limits: cores are shared evenly, as by a scheduler with short turns; a kernel that its
+host issues late holds its share from when all before it has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import simpy
 
@@ -27,6 +32,8 @@ class _Running:
         left: device time that is left, at full rate, at `since` [s].
         since: when it was left, or when the device will begin [s].
         rate: of progress [1].
+        alone_rate: the same with the cores for itself [1].
+        crowded: how long it was kept from progress by others on its cores [s].
     """
 
     timeout: simpy.Timeout
@@ -35,6 +42,8 @@ class _Running:
     left: Seconds
     since: Seconds
     rate: Ratio = 1.0
+    alone_rate: Ratio = 1.0
+    crowded: Seconds = 0.0
 
 
 class Pacing:
@@ -42,6 +51,7 @@ class Pacing:
 
     Fields:
         slowed: how much later ops ended for the messages beside them, by op [s].
+        crowded: how much later for kernels that shared their cores, by op [s].
     """
 
     __slots__ = (
@@ -51,6 +61,7 @@ class Pacing:
         "_pace",
         "_running",
         "_sending",
+        "crowded",
         "slowed",
     )
 
@@ -65,6 +76,7 @@ class Pacing:
         self._on_rank = [-1] * len(graph.programs)
         self._running: dict[int, _Running] = {}
         self.slowed: dict[int, Seconds] = {}
+        self.crowded: dict[int, Seconds] = {}
 
     def start(self, timeout: simpy.Timeout, begin: Seconds, finish: Seconds) -> None:
         """Note that an op starts, and let it end when its kernels are through.
@@ -82,6 +94,7 @@ class Pacing:
             for rank in self._graph.ranks[index]:
                 self._on_rank[rank] = index
             self._adjust(index)
+            self._share()
         elif self._pace.is_message[index] and busy:
             delay = max(finish - busy - self._environment.now, 0.0)  # rounding
             sending = simpy.Timeout(self._environment, delay, index)
@@ -115,15 +128,15 @@ class Pacing:
         """Let an op go on at the rate of now."""
         op = self._running[index]
         is_slowed = any(self._sending[rank] for rank in self._graph.ranks[index])
-        slowdown = self._pace.slowdown * self._pace.kernels[index] if is_slowed else 0.0
-        rate = 1.0 / (1.0 + slowdown)
+        slowdown = self._pace.slowdown if is_slowed else 0.0
+        kernels = self._pace.kernels[index]
+        turns = max(1.0, len(self._running) / self._pace.cores)
+        rate = 1.0 / (1.0 + kernels * ((1.0 + slowdown) * turns - 1.0))
         if rate == op.rate:
             return
         now = self._environment.now
-        if now > op.since:
-            op.left = max(op.left - (now - op.since) * op.rate, 0.0)
-            op.since = now
-        op.rate = rate
+        _write_off(op, now)
+        op.rate, op.alone_rate = rate, 1.0 / (1.0 + kernels * slowdown)
         finish = max(op.since + op.left / rate, op.alone)
         if finish != op.finish:
             op.finish = finish
@@ -135,7 +148,25 @@ class Pacing:
         op = self._running.pop(index)
         for rank in self._graph.ranks[index]:
             self._on_rank[rank] = -1
-        self.slowed[index] = op.finish - op.alone
+        _write_off(op, self._environment.now)
+        self.crowded[index] = op.crowded
+        self.slowed[index] = op.finish - op.alone - op.crowded
+        self._share()
+
+    def _share(self) -> None:
+        """Let all ops go on at their share of the cores."""
+        if self._pace.cores < inf:
+            for index in list(self._running):
+                self._adjust(index)
+
+
+def _write_off(op: _Running, now: Seconds) -> None:
+    """Write off the work that was done up to now."""
+    passed = now - op.since
+    if passed > 0:
+        op.left = max(op.left - passed * op.rate, 0.0)
+        op.crowded += passed * (1.0 - op.rate / op.alone_rate)
+        op.since = now
 
 
 def _index(event: simpy.Event) -> int:

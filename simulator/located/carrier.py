@@ -1,7 +1,7 @@
 """What does a message of this plan put on which links? From the mesh to the network.
 
-A `Carrier` knows where the ranks sit, in which order they form rings, and which
-algorithm a collective uses; it makes the `Traffic` that engines run or price.
+A `Carrier` knows where the ranks sit and which algorithm a collective uses; it makes
+the `Traffic` that engines run or price.
 
 Limits: all groups that one folded op stands for begin and end together. Of a link with
 several protocols the first is used. Among algorithms `auto` compares those whose
@@ -10,9 +10,7 @@ messages all end together on this network, and the ring.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,14 +23,11 @@ from simulator.collectives.use import Collective
 from simulator.costs.collectives import grain_of
 from simulator.located.hosts import Hosts
 from simulator.located.mesh import Group, Mesh
+from simulator.located.rings import Rings
 from simulator.lowering.sent import Sent
-from simulator.network import RingOrder, Router, Traffic, best_ring_order, ring_load
+from simulator.network import Router, Traffic
 from simulator.workload import Message, Transfer
-from topologies.profile import LinkFit
-from topologies.units import Bytes, Seconds
-
-Places = str | tuple[int, ...]
-"""Order of the nodes around a ring: `auto`, `rank`, or all of them."""
+from topologies.units import Bytes
 
 _TRIED = (
     *("ring", "tree", "double-binary-tree", "recursive-doubling"),
@@ -69,22 +64,19 @@ class Carrier:
         router: links and routes between devices.
         mesh: which device has which rank.
         hosts: latencies and limits at either end.
+        rings: in which order groups form rings.
         algorithm: of the all-reduce between replicas, or `auto`.
-        places: order of the nodes around a ring.
         options: choices within algorithms, beside those that follow from the places.
-        orders: of the rings so far, by their nodes in rank order.
         chosen: collectives so far, and what the first of each kind does.
     """
 
     router: Router
     mesh: Mesh
     hosts: Hosts
+    rings: Rings
     algorithm: str
-    places: Places
     options: Options = DEFAULTS
-    orders: dict[Group, RingOrder] = field(default_factory=dict)
     chosen: dict[Collective, Traffic] = field(default_factory=dict)
-    _turns: dict[Group, tuple[int, ...]] = field(default_factory=dict)
     _made: dict[tuple[object, ...], Traffic] = field(default_factory=dict)
 
     def shares_links(self, sent: Sent, *, has_plain_nodes: bool) -> bool:
@@ -97,7 +89,7 @@ class Carrier:
         groups = self.mesh.groups(sent.message, sent.roles)
         if len(groups[0]) < 2:
             return False
-        return not has_plain_nodes or any(map(self._spans_nodes, groups))
+        return not has_plain_nodes or any(map(self.hosts.is_spread, groups))
 
     def traffic(self, sent: Sent) -> Traffic:
         """Return what a message does to the network."""
@@ -143,7 +135,7 @@ class Carrier:
             float(message.size),
             len(groups[0]),
             name,
-            self.fit_of(groups).protocol,
+            self.hosts.fit(groups).protocol,
         )
         self.chosen.setdefault(kind, traffic)
         return traffic
@@ -213,8 +205,8 @@ class Carrier:
             self.router,
             ends,
             TABLE[pattern, name].rounds(len(ends[0]), each, options),
-            latency=self._hop(ends[0]),
-            start=self.fit_of(groups).start,
+            latency=self.hosts.hop(ends[0]),
+            start=self.hosts.fit(groups).start,
         )
 
     def _arranged(
@@ -223,11 +215,11 @@ class Carrier:
         """Return who takes part in which order: rings go where links are free."""
         num_rings = 1
         if name in _RINGS:
-            rings = [self._rings(self.ordered(group)) for group in groups]
+            rings = [self.rings.turned(self.rings.ordered(group)) for group in groups]
             num_rings = len(rings[0])
             groups = tuple(ring for several in rings for ring in several)
         elif name in _IN_ORDER:
-            groups = tuple(self.ordered(group) for group in groups)
+            groups = tuple(self.rings.ordered(group) for group in groups)
         options = self.options_of(groups[0])
         return Arrangement(pattern, name, groups, size / num_rings, options)
 
@@ -236,7 +228,7 @@ class Carrier:
         size, is_ring = message.size, message.pattern == "neighbour-exchange"
         key = (message.pattern, size, groups)
         if key not in self._made:
-            latency = self.fit_of(groups).transfer
+            latency = self.hosts.fit(groups).transfer
             rounds = [_to_the_next(size, len(groups[0]), is_ring=is_ring)]
             self._made[key] = Traffic.place(
                 self.router, groups, rounds, latency=latency
@@ -249,7 +241,7 @@ class Carrier:
         """Return what neighbours that send to each other at once do to the network."""
         key = ("neighbour-exchange", sends, groups)
         if key not in self._made:
-            latency = self.fit_of(groups).transfer
+            latency = self.hosts.fit(groups).transfer
             sources, targets, sizes = zip(*sends, strict=True)
             ends = np.array([sources, targets], np.int64)
             rounds = [Round(ends[0], ends[1], np.array(sizes, float), 1)]
@@ -258,78 +250,13 @@ class Carrier:
             )
         return self._made[key]
 
-    def fit_of(self, groups: Sequence[Group]) -> LinkFit:
-        """Return the fit of the slowest links that groups need."""
-        spans = any(self._spans_nodes(group) for group in groups)
-        return self.hosts.network if spans else self.hosts.fabric
-
-    def _hop(self, group: Group) -> Seconds:
-        """Return the mean latency of a group's hops around a ring, as on a switch."""
-        nodes = [device // self.hosts.per_node for device in group]
-        pairs = zip(nodes, [*nodes[1:], nodes[0]], strict=True)
-        leaving = sum(one != other for one, other in pairs) / len(nodes)
-        fabric, network = self.hosts.fabric, self.hosts.network
-        return leaving * network.hop + (1 - leaving) * fabric.hop
-
-    def ordered(self, group: Group) -> Group:
-        """Return the devices of a group in the order in which they form a ring.
-
-        Groups over the same nodes have the same order of nodes.
-        """
-        if self.places == "rank" or len(group) < 3:
-            return group
-        nodes = tuple(device // self.hosts.per_node for device in group)
-        if nodes not in self.orders:
-            self.orders[nodes] = order = self._order(group)
-            self._turns[nodes] = tuple(map(group.index, order.hosts))
-        return tuple(group[place] for place in self._turns[nodes])
-
-    def _rings(self, order: Group) -> list[Group]:
-        """Return the rings that share a buffer: one for each adapter that they reach.
-
-        A ring leaves a node by one device and so by one adapter. In each further ring
-        the devices of every node are turned by some places, so that another leaves.
-        """
-        per_node = self.hosts.per_node
-        nodes = [
-            list(devices)
-            for _, devices in groupby(order, lambda device: device // per_node)
-        ]
-        inside = {len(devices) for devices in nodes}
-        reached = min(inside)
-        if len(nodes) == 1 or len(inside) > 1 or reached == 1:
-            return [order]
-        count = max(1, min(self.hosts.adapters, reached))
-        turns = [ring * reached // count for ring in range(count)]
-        return [
-            tuple(d for devices in nodes for d in devices[turn:] + devices[:turn])
-            for turn in turns
-        ]
-
-    def _order(self, group: Group) -> RingOrder:
-        if isinstance(self.places, str):
-            return best_ring_order(self.router, group)
-        per_node = self.hosts.per_node
-        first = self.mesh.first // per_node
-        place = {first + node: place for place, node in enumerate(self.places)}
-        devices = sorted(group, key=lambda device: place[device // per_node])
-        return RingOrder(
-            hosts=tuple(devices),
-            load=ring_load(self.router, devices),
-            given_load=ring_load(self.router, group),
-            is_exact=False,
-        )
-
-    def _spans_nodes(self, group: Group) -> bool:
-        return len({device // self.hosts.per_node for device in group}) > 1
-
     def options_of(self, group: Group) -> Options:
         """Return what algorithms need to know of a group's place."""
-        nodes = [device // self.hosts.per_node for device in group]
+        nodes = self.hosts.nodes(group)
         counts = {nodes.count(node) for node in set(nodes)}
         per_node = counts.pop() if len(counts) == 1 else 1
-        rate = self.hosts.outside if self._spans_nodes(group) else self.hosts.inside
-        grain = grain_of(self._hop(group), rate)
+        rate = self.hosts.outside if self.hosts.is_spread(group) else self.hosts.inside
+        grain = grain_of(self.hosts.hop(group), rate)
         return replace(self.options, per_node=per_node, grain=grain)
 
 

@@ -16,6 +16,7 @@ from simulator.errors import Infeasible
 from simulator.located.carrier import Carrier
 from simulator.located.hosts import Hosts
 from simulator.located.mesh import Mesh
+from simulator.located.rings import Rings
 from simulator.lowering.sent import Sent, written_out
 from simulator.network import Router, Traffic
 from simulator.plan import Plan
@@ -93,12 +94,18 @@ def locate(
     Raises:
         Infeasible: failed links cut a group apart, or its switches cannot add.
     """
+    hosts = Hosts.of(cluster, profile)
     carrier = Carrier(
         router=place.router,
         mesh=Mesh(plan.parallelism.degrees, place.first),
-        hosts=Hosts.of(cluster, profile),
+        hosts=hosts,
+        rings=Rings(
+            router=place.router,
+            hosts=hosts,
+            places=plan.synchronization.ring_order,
+            first=place.first,
+        ),
         algorithm=plan.synchronization.algorithm,
-        places=plan.synchronization.ring_order,
     )
     has_plain_nodes = plan.cluster.node is None
     inline = _BETWEEN_KERNELS if has_plain_nodes else ()

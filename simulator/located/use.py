@@ -100,7 +100,7 @@ def network_json(
         links: first the busiest.
     """
     return {
-        "ring_orders": [list(order.hosts) for order in carrier.orders.values()],
+        "ring_orders": [list(order.hosts) for order in carrier.rings.orders.values()],
         "busiest_links": [link._asdict() for link in links],
         "approximate": approximate,
     }
@@ -161,7 +161,7 @@ def network_lines(
         yield from (f"  {line}" for line in others)
     else:
         yield f"network: {router.num_endpoints:,} devices"
-    orders = list(carrier.orders.values())
+    orders = list(carrier.rings.orders.values())
     if orders:
         yield f"  ring order {_shown(orders[0].hosts)}{_gain(orders[0])}"
     for link in links:

@@ -27,6 +27,7 @@ from simulator.lowering.formats import element_bytes
 from simulator.lowering.stages import expert_parameters, layer_parameters
 from simulator.lowering.tensors import layer_tensors
 from simulator.plan import Plan
+from simulator.plans.layer_choices import expert_of
 from topologies.units import Bytes, Count
 
 
@@ -68,8 +69,10 @@ def buckets(
         closed.append(tuple(own))
     if is_torch:
         mesh = plan.parallelism
-        degrees = mesh.tensor, mesh.expert
-        of_experts = sum(expert_parameters(layer, *degrees) for layer in layers)
+        of_experts = sum(
+            expert_parameters(layer, mesh.tensor, expert_of(mesh, layer))
+            for layer in layers
+        )
         filled += of_experts
     if filled:
         closed[-1] = (*closed[-1], Bucket(sent * filled, sent * of_experts))
@@ -81,11 +84,11 @@ def _parts(
 ) -> Iterator[tuple[Count, Count]]:
     """Yield what is not torn apart: parameters, and those of experts among them [1]."""
     mesh = plan.parallelism
-    whole = layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
-    experts = expert_parameters(layer, mesh.tensor, mesh.expert)
+    degrees = mesh.tensor, expert_of(mesh, layer)
+    whole = layer_parameters(layer, *degrees, is_tied_copy=has_copy)
+    experts = expert_parameters(layer, *degrees)
     if plan.training.framework == "megatron":
         yield whole, experts
         return
-    degrees = mesh.tensor, mesh.expert
     for size in layer_tensors(layer, *degrees, is_tied_copy=has_copy):
         yield size, 0.0

@@ -11,8 +11,10 @@ where m is the whole collective, whose chunks are taken to be equally long under
 That is one chunk's product before or after the collective, and all others beside it,
 so engines, ledger and networks read nothing new.
 
-Limits: chunks are taken to travel as fast as the library's own collective; copy engines
-may be slower, and would not slow kernels as the profile says of messages.
+Limits: torch first copies a rank's own chunk to where others read it, and waits for all
+before and after, which is not counted. Chunks are taken to travel as fast as the
+library's own collective; copy engines may be slower, and would not slow kernels as the
+profile says of messages.
 
 Source: Wang et al., ASPLOS 2023 (doi 10.1145/3567955.3567959), the idea only, from
 memory; derived above.

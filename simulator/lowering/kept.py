@@ -22,17 +22,18 @@ from models.operators import Linear, Operator, Split
 from models.work import Share
 from simulator.lowering.experts import loaded
 from simulator.lowering.keeping import BY_OPERATORS, kept_by_operators
+from simulator.lowering.layer_shares import input_bytes
 from topologies.units import Bytes
 
 
 def kept_bytes(layer: Layer, share: Share, recompute: str) -> Bytes:
     """Return what a layer keeps from forward to backward, per micro-batch [B].
 
-    Under full recomputation a block keeps its input only, which has the size of its
-    output.
+    Under full recomputation a block keeps its input only, and of whole samples that
+    it gathered its own part.
     """
     if layer.role == "block" and recompute == "full":
-        return share.element * share.samples * layer.output_elements / share.sequence
+        return input_bytes(layer, share) / share.gathered
     if layer.role == "block" and recompute in BY_OPERATORS:
         return kept_by_operators(layer, share, recompute)
     is_dropping = layer.role == "block" and recompute == "selective"

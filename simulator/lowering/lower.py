@@ -63,7 +63,7 @@ def lower(
         if rule is not None and has_owners(plan):
             emit_broadcasts(emitter, plan, stages, rank)
         elif rule is not None:
-            emit_new_parameters(emitter, rule, stages, rank)
+            emit_new_parameters(emitter, plan, rule, stages, rank)
     multiplicity = int(plan.parallelism.degrees.plane)
     roles = tuple(Role(0, rank, 0, multiplicity) for rank in range(len(rows)))
     return Workload(roles, emitter.resolve())

@@ -7,7 +7,9 @@ a grid, in `borders`; what torch's DTensor sends otherwise, in `dtensor`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 from models.flash_attention import FlashAttention
@@ -25,11 +27,14 @@ from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
 from simulator.lowering.borders import border, gradient_border
 from simulator.lowering.context import attention_backward, attention_forward
-from simulator.lowering.dtensor import dtensor_backward
+from simulator.lowering.dtensor import dtensor_backward, gathered
 from simulator.lowering.experts import exchange_backward, exchange_forward, loaded
 from simulator.lowering.keeping import BY_OPERATORS, repeated_operators
+from simulator.lowering.layer_shares import tokens_gathered, tokens_returned
 from simulator.lowering.stages import local_parameters
+from simulator.lowering.stopping import read_again
 from simulator.lowering.tensor_split import (
+    gathering,
     is_split,
     split_backward_input,
     split_forward,
@@ -73,50 +78,66 @@ def layer_passes(
     if layer.role != "block":
         share = replace(share, operand=None)
     operators = tuple(loaded(layer, share))
-    forward = tuple(
-        item
-        for operator, own in operators
-        for item in _forward(operator, layer, own, ways)
-    )
-    before = _repeated(layer, share, recompute, forward)
+    each = [_forward(operator, layer, own, ways) for operator, own in operators]
+    gathered = tokens_gathered(layer, share)
+    forward = (*gathered, *chain.from_iterable(each))
+    if recompute == "full" and ways.stops:
+        each = each[: len(read_again(layer.operators))]
+    whole = (*gathered, *chain.from_iterable(each))
+    before = _repeated(layer, share, recompute, whole, ways)
     backward: list[Item] = [*before]
     inputs: list[Item] = [*before]
     weights: list[Item] = []
     for operator, own in reversed(operators):
         parts = _backward_parts(operator, own, ways)
         if ways.is_torch and is_any_above_one(own.sequence):
-            parts = dtensor_backward(operator, own, parts)
+            parts = dtensor_backward(operator, own, parts, ways)
         backward += _in_a_row(operator, parts, ways)
         inputs += parts[0]
         weights += parts[1]
+    returned = tokens_returned(layer, share)
+    backward += returned
+    inputs += returned
     return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
 
 
 def _repeated(
-    layer: Layer, share: Share, recompute: Recompute, forward: tuple[Item, ...]
+    layer: Layer,
+    share: Share,
+    recompute: Recompute,
+    whole: tuple[Item, ...],
+    ways: Ways,
 ) -> tuple[Item, ...]:
-    """Return what recomputation does before a layer's backward."""
+    """Return what recomputation does before a layer's backward; `whole` where full."""
     if layer.role != "block" or recompute == "none":
         return ()
     if recompute == "full":
-        return (Repeat(forward, 1, "forward"),)
+        return (Repeat(whole, 1, "forward"),)
     if recompute in BY_OPERATORS:
-        items = tuple(
-            item
-            for operator, own in repeated_operators(layer, share)
-            for item in _again(operator, own)
-        )
-        return (Repeat(items, 1, "forward"),)
-    core = (op for op in layer.operators if op.is_core_attention)
+        items = [*_gathered_again(layer, share, ways)]
+        for operator, own in repeated_operators(layer, share):
+            items += _again(operator, own)
+        return (Repeat(tuple(items), 1, "forward"),)
+    core: Sequence[Operator] = [op for op in layer.operators if op.is_core_attention]
+    if ways.stops:
+        core = read_again(core)
     repeated = tuple(work for op in core for work in op.forward(share))
     return (Repeat(repeated, 1, "forward"),)
+
+
+def _gathered_again(layer: Layer, share: Share, ways: Ways) -> Iterator[Item]:
+    """Yield the gathering of inputs that were not kept, where backward has none."""
+    if not ways.is_torch or not is_any_above_one(share.sequence):
+        return
+    for operator, own in loaded(layer, share):
+        if isinstance(operator, Linear) and operator.split is Split.COLUMN:
+            yield from gathered(gathering(operator, own, ways), own, ways)
 
 
 def _again(operator: Operator, share: Share) -> list[Item]:
     """Return what computes an operator again.
 
-    What was gathered is gathered for the backward in any case, and what was scattered
-    is kept; sums are repeated.
+    What was scattered is kept; sums are repeated.
     """
     items: list[Item] = [*operator.forward(share)]
     is_summed = operator.split is Split.ROW and not is_any_above_one(share.sequence)

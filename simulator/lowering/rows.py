@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.model import Model
 from simulator.lowering.kept import kept_bytes, kept_for_weights
+from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.schedules.automatic import Times
 from simulator.lowering.schedules.table import schedule
@@ -34,6 +35,8 @@ def rows_of(plan: Plan, times: Times | None = None) -> Schedule:
 def weight_share(plan: Plan, model: Model) -> Ratio:
     """Return what of a block's activations stays from I to W."""
     block = next(layer for layer in model.layers if layer.role == "block")
-    share, recompute = make_share(plan), recompute_of(plan.parallelism, block)
+    mesh = plan.parallelism
+    share, recompute = make_share(plan), recompute_of(mesh, block)
+    share = layer_share(mesh, block, share)
     kept = kept_bytes(block, share, recompute)
     return min(kept_for_weights(block, share) / kept, 1.0) if kept else 1.0

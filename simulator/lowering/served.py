@@ -34,11 +34,18 @@ def is_pulled_first(plan: Plan) -> bool:
 
 
 def emit_pull(emitter: Emitter, plan: Plan, pushed: Hashable, size: Bytes) -> None:
-    """Emit the pull of parameters that follows a push at once, if any does."""
+    """Emit the pull of parameters that follows a push at once, if any does.
+
+    Args:
+        emitter: of the step.
+        plan: of the step.
+        pushed: key of the push.
+        size: of the gradients that it pushed [B].
+    """
     if not is_served(plan) or is_pulled_first(plan):
         return
     (rank,) = emitter.drafts[emitter.index[pushed]].ranks
-    body = _pulled(size)
+    body = Body("parameters", "message", (pulled(plan, size),))
     emitter.emit(("pull", pushed), Draft("pull", (rank,), "pull", body, (pushed,)))
 
 
@@ -67,7 +74,8 @@ def emit_pulled_forward(
     if not segments[-1][0]:
         segments.pop()
     for number, (_, size) in enumerate(segments):
-        draft = Draft(f"pull {number}", (rank,), "pull", _pulled(size))
+        body = Body("parameters", "message", (_parameters(size),))
+        draft = Draft(f"pull {number}", (rank,), "pull", body)
         emitter.emit(("pull", number), draft)
     for number, (items, _) in enumerate(segments):
         body = Body(f"forward of segment {number}", "forward", tuple(items))
@@ -82,10 +90,19 @@ def pushed(size: Bytes) -> Message:
     return Message("gradients", "push", "data", size)
 
 
-def pulled(size: Bytes) -> Message:
-    """Return the pull of parameters from servers."""
+def pulled(plan: Plan, size: Bytes) -> Message:
+    """Return the pull of parameters whose gradients were pushed.
+
+    They come in the format of compute, whatever that of the gradients.
+
+    Args:
+        plan: of the step.
+        size: of the gradients [B].
+    """
+    training = plan.training
+    gradient = element_bytes(training.gradient_precision)
+    return _parameters(element_bytes(training.precision) * size / gradient)
+
+
+def _parameters(size: Bytes) -> Message:
     return Message("parameters", "pull", "data", size)
-
-
-def _pulled(size: Bytes) -> Body:
-    return Body("parameters", "message", (pulled(size),))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.model import Layer, Model
 from models.work import Share
 from simulator.lowering.context import ContextWay
 from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
+from simulator.lowering.held import Held, added
+from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.passes import Passes, Recompute, layer_passes
 from simulator.lowering.portions import Portions, before_portions, make_portions
 from simulator.lowering.profiled import profiled_pass
@@ -18,10 +21,16 @@ from simulator.lowering.stages import (
     expert_parameters,
     layer_parameters,
 )
+from simulator.lowering.stopping import stops
 from simulator.lowering.tensor_split import gather_received
 from simulator.lowering.ways import Ways
 from simulator.plan import Plan
-from simulator.plans.layer_choices import recompute_of
+from simulator.plans.layer_choices import (
+    expert_of,
+    method_of,
+    recompute_of,
+    zero_of,
+)
 from simulator.workload import Body, HostTask, Item, Repeat
 from topologies.units import Bytes, Count
 
@@ -40,6 +49,7 @@ class LoweredStage:
         parameters: on one tensor rank [1].
         gradient_bytes: of one replica's gradients on one tensor rank [B].
         expert_parameters: those among them that not all replicas hold [1].
+        by_zero: both, by which of their states the replicas divide (ZeRO).
         portions: of the dense layers behind it whose neurons replicas divide, if any.
     """
 
@@ -52,6 +62,7 @@ class LoweredStage:
     parameters: Count
     gradient_bytes: Bytes
     expert_parameters: Count
+    by_zero: Mapping[int, Held]
     portions: Portions | None = None
 
 
@@ -70,19 +81,15 @@ def lower_stages(
     placement = mesh.placement
     gradient = element_bytes(plan.training.gradient_precision)
     known = {layer: plan_passes(plan, layer, share) for layer in set(model.layers)}
-    has_copy = copies_tied_table(plan)
+    held = {layer: (zero_of(mesh, layer), _held(plan, layer)) for layer in known}
     portions = make_portions(plan, model)
     replicated = before_portions(model, portions)
     lowered = []
     for stage in cut(replicated, mesh.num_stages, sizes or mesh.stages):
         passes = tuple((known[layer], count) for layer, count in stage.runs())
-        parameters = sum(
-            layer_parameters(layer, mesh.tensor, mesh.expert, is_tied_copy=has_copy)
-            for layer in stage.layers
-        )
-        of_experts = sum(
-            expert_parameters(layer, mesh.tensor, mesh.expert) for layer in stage.layers
-        )
+        by_zero = added(held[layer] for layer in stage.layers)
+        own = added((0, each) for each in by_zero.values())[0]
+        behind_it = Held(portions.parameters if portions else 0.0)
         is_last = stage.index == mesh.num_stages - 1
         received = _received(plan, model, has_sender=stage.index > 0)
         before = (HostTask("batch and loss", "pass"), *received)
@@ -95,13 +102,25 @@ def lower_stages(
                 before,
                 behind,
                 passes,
-                parameters + (portions.parameters if portions else 0),
-                gradient * parameters,
-                of_experts,
+                own.parameters + behind_it.parameters,
+                gradient * own.parameters,
+                own.experts,
+                added([*by_zero.items(), (mesh.zero, behind_it)]),
                 portions,
             )
         )
     return tuple(lowered)
+
+
+def _held(plan: Plan, layer: Layer) -> Held:
+    """Return a layer's parameters on one tensor rank [1]."""
+    mesh = plan.parallelism
+    degrees = mesh.tensor, expert_of(mesh, layer)
+    has_copy = copies_tied_table(plan)
+    return Held(
+        layer_parameters(layer, *degrees, is_tied_copy=has_copy),
+        expert_parameters(layer, *degrees),
+    )
 
 
 def copies_tied_table(plan: Plan) -> bool:
@@ -144,11 +163,11 @@ def plan_passes(
 ) -> Passes:
     """Return a layer's items under the plan's recomputation, or another's."""
     mesh = plan.parallelism
-    context = ContextWay(mesh.context_method, mesh.context_balanced)
+    context = ContextWay(method_of(mesh, layer), mesh.context_balanced)
     is_torch = plan.training.framework == "torch"
-    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch)
+    ways = Ways(mesh.overlap_tensor, context, mesh.async_tensor, is_torch, stops(plan))
     own = recompute or recompute_of(mesh, layer)
-    return layer_passes(layer, share, own, ways)
+    return layer_passes(layer, layer_share(mesh, layer, share), own, ways)
 
 
 def _received(plan: Plan, model: Model, *, has_sender: bool) -> tuple[Item, ...]:
@@ -178,12 +197,18 @@ def make_share(plan: Plan) -> Share:
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
         cast_reads=cast_reads(plan.model.kernels),
+        cast_parts=mesh.tensor if casts_before_sending(plan) else 1,
         gradient=element_bytes(plan.training.gradient_precision),
         expert=mesh.expert,
         context=mesh.context,
         load=mesh.expert_imbalance if mesh.expert > 1 else 1.0,
         sums_within=plan.training.fused_accumulation,
     )
+
+
+def casts_before_sending(plan: Plan) -> bool:
+    """Return whether tensor ranks gather what is cast already, as torch's do."""
+    return plan.training.framework == "torch" and plan.parallelism.sequence
 
 
 def stages_of(stages: tuple[LoweredStage, ...], rank: int) -> tuple[LoweredStage, ...]:

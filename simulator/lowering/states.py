@@ -16,6 +16,7 @@ from simulator.lowering.formats import (
     optimizer_bytes,
     optimizer_traffic,
 )
+from simulator.lowering.held import Held, added
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
 from topologies.units import Bytes, Count
@@ -40,7 +41,9 @@ def kept_precision(plan: Plan) -> str:
     return training.parameter_precision or usual
 
 
-def states_of(plan: Plan, *, of_experts: bool = False) -> States:
+def states_of(
+    plan: Plan, *, of_experts: bool = False, zero: int | None = None
+) -> States:
     """Return what a device keeps for each parameter, after division.
 
     With 16-bit parameters and gradients and Adam, 2 + 2 + 12 bytes, of which ZeRO
@@ -50,6 +53,7 @@ def states_of(plan: Plan, *, of_experts: bool = False) -> States:
     Args:
         plan: of the step.
         of_experts: for those parameters of experts that not all replicas hold.
+        zero: which states are divided; left out, as the plan says of all layers.
     """
     training, rule = plan.training, sharding_of(plan)
     kept = kept_precision(plan)
@@ -58,34 +62,45 @@ def states_of(plan: Plan, *, of_experts: bool = False) -> States:
         element_bytes(training.gradient_precision),
     )
     optimizer = optimizer_bytes(training.optimizer, kept, training.history)
-    if rule is None:
+    zero = plan.parallelism.zero if zero is None else zero
+    if rule is None or zero == 0:
         return States(weights, gradients, optimizer)
     shards = rule.expert_shards if of_experts else rule.shards
     optimizer /= shards
-    whole = weights if rule.stage < 3 else weights / shards
-    if rule.keeps_whole_gradients:
+    whole = weights if zero < 3 else weights / shards
+    if rule.keeps_whole_gradients(zero):
         return States(whole, gradients, optimizer)
     return States(whole, max(weights, gradients) / shards, optimizer)
 
 
 def held_states(plan: Plan, stages: tuple[LoweredStage, ...]) -> States:
     """Return what a device keeps for all parameters of some stages [B each]."""
-    experts = sum(low.expert_parameters for low in stages)
-    dense = sum(low.parameters for low in stages) - experts
-    of_each = zip(states_of(plan), states_of(plan, of_experts=True), strict=True)
-    return States(*(one * dense + other * experts for one, other in of_each))
+    total = States(0.0, 0.0, 0.0)
+    for zero, (parameters, experts) in held_by_zero(stages).items():
+        one = states_of(plan, zero=zero)
+        other = states_of(plan, zero=zero, of_experts=True)
+        dense = parameters - experts
+        parts = zip(total, one, other, strict=True)
+        total = States(*(sum_ + a * dense + b * experts for sum_, a, b in parts))
+    return total
+
+
+def held_by_zero(stages: tuple[LoweredStage, ...]) -> dict[int, Held]:
+    """Return the parameters of some stages, by which states of them are divided."""
+    return added(each for low in stages for each in low.by_zero.items())
 
 
 def updated_parameters(plan: Plan, stages: tuple[LoweredStage, ...]) -> Count:
     """Return the parameters of some stages that one device's optimizer updates [1]."""
-    experts = sum(low.expert_parameters for low in stages)
-    dense = sum(low.parameters for low in stages) - experts
     rule = sharding_of(plan)
-    return (
-        dense + experts
-        if rule is None
-        else dense / rule.shards + experts / rule.expert_shards
-    )
+    total = 0.0
+    for zero, (parameters, experts) in held_by_zero(stages).items():
+        if rule is None or zero == 0:
+            total += parameters
+        else:
+            dense = parameters - experts
+            total += dense / rule.shards + experts / rule.expert_shards
+    return total
 
 
 def plan_traffic(plan: Plan) -> Bytes:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 from models.work import memory_work
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import NORM_BYTES, element_bytes
+from simulator.lowering.held import Held, added
 from simulator.lowering.pipeline import Step, last_gradients
 from simulator.lowering.served import is_served, pulled, pushed
 from simulator.lowering.sharding.broadcasts import has_owners
-from simulator.lowering.sharding.rule import final_shards, gradient_shards, state_shards
+from simulator.lowering.sharding.rule import gradient_shards, state_shards
 from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import replicated_parameters, tied_parameters
-from simulator.lowering.states import plan_traffic, updated_parameters
+from simulator.lowering.states import (
+    held_by_zero,
+    plan_traffic,
+    updated_parameters,
+)
 from simulator.plan import Plan
+from simulator.plans.layer_choices import zero_of
 from simulator.workload import Body, HostTask, Item, Measured, Message
+from topologies.units import Bytes
 
 
 def emit_gradient_sync(
@@ -35,17 +42,18 @@ def emit_gradient_sync(
     mine = stages_of(step.stages, rank)
     items: list[Item] = []
     if parallelism.sequence and plan.training.framework == "megatron":
-        replicated = sum(
-            replicated_parameters(layer) for low in mine for layer in low.stage.layers
+        replicated = added(
+            (zero_of(parallelism, layer), Held(replicated_parameters(layer)))
+            for low in mine
+            for layer in low.stage.layers
         )
-        size = element_bytes(plan.training.gradient_precision) * replicated
-        size /= gradient_shards(plan)
+        size = _reduced_bytes(plan, replicated)
         items.append(Message("norm gradients", "all-reduce", "tensor", size))
     is_whole = not parallelism.zero or has_owners(plan)
     is_late = not plan.synchronization.overlap and is_whole
     if is_served(plan) and is_late:
         total = sum(low.gradient_bytes for low in mine)
-        items += [pushed(total), pulled(total)]
+        items += [pushed(total), pulled(plan, total)]
     elif parallelism.replicas > 1 and is_late:
         total = sum(low.gradient_bytes for low in mine)
         gradient = element_bytes(plan.training.gradient_precision)
@@ -62,8 +70,7 @@ def emit_copies(emitter: Emitter, step: Step) -> None:
     pairs = {low.ranks for low in step.stages if len(low.ranks) > 1}
     for pair in sorted(pairs):
         first, second = pair
-        size = sum(low.gradient_bytes for low in stages_of(step.stages, first))
-        size /= final_shards(step.plan)
+        size = _reduced_bytes(step.plan, held_by_zero(stages_of(step.stages, first)))
         message = Message("copies", "all-reduce", "pipeline", size, (first, second))
         body = Body(f"copies on ranks {first} and {second}", "message", (message,))
         after = tuple(("gradients", rank) for rank in pair)
@@ -74,15 +81,15 @@ def emit_tied_embedding(
     emitter: Emitter, plan: Plan, stages: tuple[LoweredStage, ...]
 ) -> None:
     """Emit the sum of the shared table's gradients over first and last stage."""
-    tied = [
-        tied_parameters(layer, plan.parallelism.tensor)
+    mesh = plan.parallelism
+    tied = added(
+        (zero_of(mesh, layer), Held(tied_parameters(layer, mesh.tensor)))
         for layer in stages[-1].stage.layers
         if layer.tied_to is not None
-    ]
+    )
     if not copies_tied_table(plan) or not tied:
         return
-    size = element_bytes(plan.training.gradient_precision) * sum(tied)
-    size /= final_shards(plan)
+    size = _reduced_bytes(plan, tied)
     body = Body(
         "tied embedding",
         "message",
@@ -91,6 +98,15 @@ def emit_tied_embedding(
     ends = (0, plan.parallelism.pipeline - 1)
     after = tuple(("gradients", rank) for rank in ends)
     emitter.emit("embedding", Draft("tied embedding", ends, "data", body, after))
+
+
+def _reduced_bytes(plan: Plan, held: Mapping[int, Held]) -> Bytes:
+    """Return what a device has of the summed gradients of some parameters [B]."""
+    element = element_bytes(plan.training.gradient_precision)
+    return sum(
+        element * own.parameters / gradient_shards(plan, zero)
+        for zero, own in held.items()
+    )
 
 
 def emit_gradient_norm(emitter: Emitter, plan: Plan) -> None:

@@ -25,6 +25,7 @@ from models.operators import Embedding, Linear, Operator, Split
 from models.work import Share
 from simulator.costs.elementwise import is_any_above_one
 from simulator.lowering.decomposed import gathered_in_chunks, scattered_in_chunks
+from simulator.lowering.dtensor import gathered, narrowed, scattered
 from simulator.lowering.ways import Ways
 from simulator.workload import Beside, Item, Message, Pattern
 from topologies.units import Bytes
@@ -64,16 +65,22 @@ def split_forward(
     message = _message(operator.name, pattern, _output_bytes(operator, share))
     if ways.is_async and is_sequence and isinstance(operator, Linear):
         return scattered_in_chunks(message, operator.forward, share)
-    return [*operator.forward(share), message]
+    return [*operator.forward(share), *scattered(message, share, ways)]
 
 
 def _column_forward(operator: Linear, share: Share, ways: Ways) -> list[Item]:
     if not _is_sequence(share):
         return [*operator.forward(share)]
-    message = _message(operator.name, "all-gather", _input_bytes(operator, share))
+    message = gathering(operator, share, ways)
     if ways.is_async:
         return gathered_in_chunks(message, operator.forward, share)
-    return [message, *operator.forward(share)]
+    return [*gathered(message, share, ways), *operator.forward(share)]
+
+
+def gathering(operator: Linear, share: Share, ways: Ways) -> Message:
+    """Return the all-gather of a column-split layer's input."""
+    size = _input_bytes(operator, share) * narrowed(share, ways)
+    return _message(operator.name, "all-gather", size)
 
 
 def split_backward_input(
@@ -85,11 +92,11 @@ def split_backward_input(
         return _column_backward_input(operator, share, ways)
     if not _is_sequence(share):
         return [*gradient]
-    size = _output_bytes(operator, share)
-    gathered = _message(f"{operator.name} gradient", "all-gather", size)
+    size = _output_bytes(operator, share) * narrowed(share, ways)
+    message = _message(f"{operator.name} gradient", "all-gather", size)
     if ways.is_async and isinstance(operator, Linear) and gradient:
-        return gathered_in_chunks(gathered, operator.backward_input, share)
-    return [gathered, *gradient]
+        return gathered_in_chunks(message, operator.backward_input, share)
+    return [*gathered(message, share, ways), *gradient]
 
 
 def _column_backward_input(operator: Linear, share: Share, ways: Ways) -> list[Item]:
@@ -99,12 +106,12 @@ def _column_backward_input(operator: Linear, share: Share, ways: Ways) -> list[I
     is_sequence = _is_sequence(share)
     pattern: Pattern = "reduce-scatter" if is_sequence else "all-reduce"
     summed = _message(f"{operator.name} gradient", pattern, size)
-    if not is_sequence:
-        return [*gradient, summed]
-    gathered = _message(f"{operator.name} input", "all-gather", size)
+    if not is_sequence or ways.is_torch:
+        return [*gradient, *scattered(summed, share, ways)]
+    message = _message(f"{operator.name} input", "all-gather", size)
     if ways.is_beside:
-        return [Beside(gathered, gradient), summed]
-    return [gathered, *gradient, summed]
+        return [Beside(message, gradient), summed]
+    return [message, *gradient, summed]
 
 
 def gather_received(size: Bytes) -> Message:

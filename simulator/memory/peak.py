@@ -23,6 +23,7 @@ from models.model import Layer
 from simulator.convolutions.choice import workspace
 from simulator.job import Arrangement
 from simulator.lowering.formats import working_bytes
+from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.schedules.actions import Kind
 from simulator.lowering.staged import make_share, stages_of
 from simulator.lowering.states import held_states, updated_parameters
@@ -109,12 +110,13 @@ def _rank_peak(
 
 def _workspaces(job: Arrangement) -> dict[tuple[Layer, Kind], Bytes]:
     """Return what the convolutions of each layer set aside at most, by kind of pass."""
-    share, pricer = make_share(job.plan), job.pricer
+    usual, pricer = make_share(job.plan), job.pricer
     mesh = job.plan.parallelism
     rates, offered = pricer.convolution_rates, pricer.profile.convolutions
     found: dict[tuple[Layer, Kind], Bytes] = {}
     for layer in {layer for low in job.stages for layer in low.stage.layers}:
         is_full = recompute_of(mesh, layer) == "full"
+        share = layer_share(mesh, layer, usual)
         for operator in layer.operators:
             works = {
                 "F": operator.forward(share),

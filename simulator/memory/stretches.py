@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from models.model import Layer
+from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.recomputed import is_first_kept
 from simulator.lowering.schedules.actions import Row
 from simulator.lowering.sharding.rule import Sharding, sharding_of
@@ -19,7 +20,7 @@ from simulator.lowering.staged import LoweredStage, make_share
 from simulator.memory.needs import Needs, layer_needs
 from simulator.memory.walk import Need, Stretch
 from simulator.plan import Plan
-from simulator.plans.layer_choices import recompute_of
+from simulator.plans.layer_choices import method_of, recompute_of
 from topologies.units import Bytes
 
 
@@ -37,10 +38,10 @@ def plan_needs(
     return {
         layer: layer_needs(
             layer,
-            share,
+            layer_share(mesh, layer, share),
             recompute or recompute_of(mesh, layer),
             loss_copies=plan.training.loss_copies,
-            method=mesh.context_method,
+            method=method_of(mesh, layer),
         )
         for layer in {layer for low in stages for layer in low.stage.layers}
     }
@@ -103,7 +104,8 @@ class Stretches:
     ) -> Iterator[Stretch]:
         visits = visits_of(rule, row, parts_of(self.plan, rule, mine))
         for visit, buffers in zip(visits, held_bytes(rule, visits), strict=True):
-            has_fresh = rule.stage < 3 or not visit.is_reduced
+            is_sent = visit.is_reduced and visit.part and visit.part.unit.stage == 3
+            has_fresh = not is_sent
             stage, _, microbatch = visit.action
             ends = (visit.part.first, visit.part.last) if visit.part else None
             needs = self._needs(stage, microbatch, ends)

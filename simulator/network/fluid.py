@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from simulator.network.clock import Clock
 from simulator.network.fair import Flows
-from simulator.network.jobs import Jobs, connected, limited_rates, subset
+from simulator.network.jobs import Jobs, connected, limited_rates, one_flow, subset
 from simulator.network.lone import LoneJob, LoneJobs
 from topologies.graphs.arrays import Booleans, Floats, Integers, sums
 from topologies.units import Bytes, BytesPerSecond, Count, Seconds
@@ -87,7 +87,7 @@ class FluidNetwork:
                 "weight and limit are above 0, latency and sizes are at least 0"
             )
         done = self.clock.event()
-        job, largest = _one_job(link, size, weight)
+        job, largest = one_flow(link, size, weight)
 
         def enter(_: Any = None) -> None:
             if not len(job.link):
@@ -152,7 +152,7 @@ class FluidNetwork:
         if not (weight > 0 and rate > 0 and len(link)):
             raise ValueError("weight and rate are above 0, and there is a link")
         share = np.broadcast_to(np.asarray(shares, np.float64), link.shape)
-        flow, _ = _one_job(link, share, weight)
+        flow, _ = one_flow(link, share, weight)
         return self.start_flows(flow, np.array([np.inf]), _ignore, limit=rate)
 
     def stop(self, owner: int) -> None:
@@ -186,14 +186,7 @@ class FluidNetwork:
         """Begin a job on links that nobody uses; its end is known."""
         now = self.clock.now
         job = LoneJob(
-            link=flow.link,
-            share=flow.share,
-            size=size,
-            weight=float(flow.weight[0]),
-            limit=limit,
-            since=now,
-            end=now + alone,
-            done=done,
+            flow=flow, size=size, limit=limit, since=now, end=now + alone, done=done
         )
         self._users[job.link] += 1
         timer = self.clock.timeout(alone, self._lone.add(job))
@@ -217,11 +210,9 @@ class FluidNetwork:
         if moved == job.size:
             job.done.succeed(self.clock.now)
             return
-        start, weight = np.array([0, len(job.link)]), np.array([job.weight])
-        flow = Flows(start, job.link, job.share, weight)
         left = np.array([job.size - moved])
         finish = partial(_succeed, job.done, self.clock)
-        self.start_flows(flow, left, finish, limit=job.limit)
+        self.start_flows(job.flow, left, finish, limit=job.limit)
 
     def _change(self, links: Integers) -> None:
         """Mark links; all changes of this instant are solved together."""
@@ -291,25 +282,6 @@ class _Batch:
     def report(self, places: Integers) -> None:
         self.left -= len(places)
         self.on_end(places)
-
-
-def _one_job(links: Integers, sizes: Floats, weight: Count) -> tuple[Flows, Floats]:
-    """Return a job as a flow, with the bytes of its busiest link."""
-    if _has_repeated(links):
-        raise ValueError("a link appears twice in one job; sum its bytes")
-    link, size = links[sizes > 0], sizes[sizes > 0]
-    largest = size.max(initial=0.0)
-    share = size / largest if len(link) else size
-    flow = Flows(np.array([0, len(link)]), link, share, np.array([weight], np.float64))
-    return flow, np.array([largest])
-
-
-def _has_repeated(links: Integers) -> bool:
-    """Return whether a link appears twice; without sorting, as there may be many."""
-    place = np.arange(len(links))
-    last = np.empty(links.max(initial=-1) + 1, np.int64)
-    last[links] = place
-    return bool((last[links] != place).any())
 
 
 def _succeed(done: Any, clock: Clock, _: Integers) -> None:

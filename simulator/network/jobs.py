@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.network.fair import Flows, fair_rates
 from topologies.graphs.arrays import Booleans, Floats, Integers, expand, sums
-from topologies.units import BytesPerSecond, Seconds
+from topologies.units import BytesPerSecond, Count, Seconds
 
 
 class Jobs:
@@ -98,6 +98,31 @@ class Jobs:
         """Return what is on each link, given an amount of each job."""
         each = np.repeat(amounts, np.diff(self.flows.start))
         return sums(self.flows.link, each * self.flows.share, num_links)
+
+
+def one_flow(links: Integers, sizes: Floats, weight: Count) -> tuple[Flows, Floats]:
+    """Return a job as a flow, with the bytes of its busiest link.
+
+    Args:
+        links: that it crosses, each once.
+        sizes: on each of them [B].
+        weight: flows that it stands for [1].
+    """
+    if _has_repeated(links):
+        raise ValueError("a link appears twice in one job; sum its bytes")
+    link, size = links[sizes > 0], sizes[sizes > 0]
+    largest = size.max(initial=0.0)
+    share = size / largest if len(link) else size
+    flow = Flows(np.array([0, len(link)]), link, share, np.array([weight], np.float64))
+    return flow, np.array([largest])
+
+
+def _has_repeated(links: Integers) -> bool:
+    """Return whether a link appears twice; without sorting, as there may be many."""
+    place = np.arange(len(links))
+    last = np.empty(links.max(initial=-1) + 1, np.int64)
+    last[links] = place
+    return bool((last[links] != place).any())
 
 
 def subset(flows: Flows, which: Integers) -> Flows:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from simulator.network.fair import Flows
 from topologies.graphs.arrays import Floats, Integers
-from topologies.units import Bytes, BytesPerSecond, Count, Ratio, Seconds
+from topologies.units import Bytes, BytesPerSecond, Ratio, Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,23 +21,29 @@ class LoneJob:
     """A job alone on its links.
 
     Fields:
-        link: that it crosses.
-        share: of the bytes of its busiest link, on each link [1].
+        flow: the links that it crosses, and its share on each.
         size: bytes on its busiest link [B].
-        weight: messages on its busiest link [1].
         limit: of its rate on the busiest link [B/s].
         since, end: of its transfer, as long as it is alone [s].
         done: event that it is over.
     """
 
-    link: Integers
-    share: Floats
+    flow: Flows
     size: Bytes
-    weight: Count
     limit: BytesPerSecond
     since: Seconds
     end: Seconds
     done: Any
+
+    @property
+    def link(self) -> Integers:
+        """Links that it crosses."""
+        return self.flow.link
+
+    @property
+    def share(self) -> Floats:
+        """Bytes on each of them, over those of the busiest [1]."""
+        return self.flow.share
 
     def moved(self, now: Seconds) -> Ratio:
         """Return which part of its bytes is through [1]."""

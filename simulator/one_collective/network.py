@@ -21,6 +21,7 @@ from simulator.located.carrier import Carrier
 from simulator.located.hosts import Hosts
 from simulator.located.locate import own_place
 from simulator.located.mesh import Group, Mesh
+from simulator.located.rings import Rings
 from simulator.located.use import (
     approximation,
     busiest_of,
@@ -132,7 +133,7 @@ def run(
         CollectivePart(
             pattern=way.row.pattern,
             algorithm=way.row.name,
-            protocol=carrier.fit_of([ranks]).protocol,
+            protocol=carrier.hosts.fit([ranks]).protocol,
             time_s=time,
             steps=calls * way.row.steps(len(ranks), size, options),
             wire_bytes=calls * way.row.wire_bytes(size, len(ranks), options),
@@ -159,12 +160,14 @@ def run(
 
 def _carrier(plan: CollectivePlan, profile: Profile, seed: int) -> Carrier:
     cluster = plan.build_cluster()
+    router = own_place(plan.cluster, cluster, profile, seed).router
+    hosts = Hosts.of(cluster, profile)
     return Carrier(
-        router=own_place(plan.cluster, cluster, profile, seed).router,
+        router=router,
         mesh=Mesh(Degrees(1, plan.num_ranks, 1)),
-        hosts=Hosts.of(cluster, profile),
+        hosts=hosts,
+        rings=Rings(router=router, hosts=hosts, places=plan.collective.ring_order),
         algorithm=AUTO,
-        places=plan.collective.ring_order,
         options=options_of(plan.collective, plan.cluster),
     )
 
@@ -178,7 +181,7 @@ def _fastest(  # noqa: PLR0913, PLR0917 - what runs, where, and what is offered
     profile: Profile,
 ) -> _Way:
     """Return the algorithm that is fastest on the idle network, and its traffic."""
-    options, fit = carrier.options_of(ranks), carrier.fit_of([ranks])
+    options, fit = carrier.options_of(ranks), carrier.hosts.fit([ranks])
     rows = [
         row
         for row in candidates(pattern, algorithm, profile.algorithms)

@@ -20,7 +20,8 @@ from simulator.one_collective.plan import CollectivePlan
 from simulator.plans.collective_checks import options_of, parts
 from simulator.pricing.choice import Allowed, candidates, choose
 from simulator.pricing.placement import group
-from topologies.profile import Profile, load_profile
+from topologies.profile import Profile
+from topologies.profile_file import load_profile
 from topologies.units import (
     Bytes,
     BytesPerSecond,

@@ -12,14 +12,14 @@ from simulator.errors import Fault
 from simulator.plans.building import build_cluster
 from simulator.plans.checks import faults_between
 from simulator.plans.fields import shown
-from simulator.plans.messages import choices
+from simulator.plans.hints import choices
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.node_checks import order_faults
 from simulator.plans.records import CollectiveSection
 from simulator.plans.section import Section
 from simulator.pricing.choice import AUTO, candidates
 from simulator.pricing.placement import link_fits
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 _JOIN = "+"
 

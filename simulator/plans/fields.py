@@ -76,6 +76,7 @@ PLANNED: dict[str, tuple[str, ...]] = {
     ),
     "parallelism.schedule": ("zero-bubble", "chimera", "hanayo", "seq1f1b"),
     "training.precision": ("fp4", "mxfp8", "int8"),
+    "training.optimizer": ("adafactor", "lamb", "lars", "lion", "muon", "shampoo"),
 }
 
 # Names that others have for what another key says.

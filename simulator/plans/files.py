@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from simulator.errors import Fault, PlanError
-from simulator.plans.messages import nearest
+from simulator.plans.hints import nearest
 from topologies.units import parse_quantity
 
 _LARGEST_TEXT = "10 MB"

@@ -11,13 +11,21 @@ from fnmatch import fnmatchcase
 
 from models.model import Layer, Model
 from models.operators import Linear
-from simulator.plans.fields import Recompute
+from simulator.plans.fields import ContextMethod, Recompute
 from simulator.plans.records import LayerSection, ParallelismSection
 
 
 def rules_of(parallelism: ParallelismSection, layer: Layer) -> list[LayerSection]:
-    """Return the tables whose pattern matches the name of a layer, in order."""
-    return [rule for rule in parallelism.layers if fnmatchcase(layer.name, rule.match)]
+    """Return the tables that hold for a layer, by its name and number, in order."""
+    rules = parallelism.layers
+    return [rule for place, rule in enumerate(rules) if holds(rule, place, layer)]
+
+
+def holds(rule: LayerSection, place: int, layer: Layer) -> bool:
+    """Return whether a table, the `place`-th of a plan, holds for a layer."""
+    if not fnmatchcase(layer.name, rule.match):
+        return False
+    return not rule.counts_blocks or place in layer.choices
 
 
 def recompute_of(parallelism: ParallelismSection, layer: Layer) -> Recompute:
@@ -29,6 +37,38 @@ def recompute_of(parallelism: ParallelismSection, layer: Layer) -> Recompute:
         return "none"
     own = (rule.recompute for rule in rules_of(parallelism, layer))
     return next(filter(None, own), parallelism.recompute)
+
+
+def expert_of(parallelism: ParallelismSection, layer: Layer) -> int:
+    """Return over how many devices a layer's experts are divided [1]."""
+    own = (rule.expert for rule in rules_of(parallelism, layer))
+    return next(filter(None, own), parallelism.expert)
+
+
+def context_of(parallelism: ParallelismSection, layer: Layer) -> int:
+    """Return over how many devices a layer's tokens are divided [1]."""
+    own = (rule.context for rule in rules_of(parallelism, layer))
+    return next(filter(None, own), parallelism.context)
+
+
+def method_of(parallelism: ParallelismSection, layer: Layer) -> ContextMethod:
+    """Return how a layer's attention meets the keys and values of other devices."""
+    own = (rule.context_method for rule in rules_of(parallelism, layer))
+    return next(filter(None, own), parallelism.context_method)
+
+
+def zero_of(parallelism: ParallelismSection, layer: Layer) -> int:
+    """Return which of a layer's states the replicas divide, 0 to 3 of ZeRO."""
+    own = (rule.zero for rule in rules_of(parallelism, layer))
+    said = (zero for zero in own if zero is not None)
+    return next(said, parallelism.zero)
+
+
+def reshard_of(parallelism: ParallelismSection, layer: Layer) -> bool:
+    """Return whether a layer's gathered parameters are dropped after forward."""
+    own = (rule.reshard for rule in rules_of(parallelism, layer))
+    said = (reshard for reshard in own if reshard is not None)
+    return next(said, parallelism.reshard)
 
 
 def neuron_rule(parallelism: ParallelismSection, layer: Layer) -> LayerSection | None:
@@ -55,8 +95,14 @@ def portion_rule(parallelism: ParallelismSection, model: Model) -> LayerSection 
 
 def described(rule: LayerSection) -> str:
     """Return what a table says, such as `layers fc*: split neurons, scheme in-turn`."""
-    said = rule.model_dump(exclude_none=True, exclude={"match"}).items()
-    return f"layers {rule.match}: " + ", ".join(f"{k} {v}" for k, v in said)
+    which = {"match", "blocks", "stage_blocks"}
+    said = rule.model_dump(exclude_none=True, exclude=which).items()
+    names = f"layers {rule.match}"
+    if rule.blocks is not None:
+        names += f", blocks {rule.blocks}"
+    if rule.stage_blocks is not None:
+        names += f", blocks {rule.stage_blocks} of each stage"
+    return f"{names}: " + ", ".join(f"{k} {v}" for k, v in said)
 
 
 def product_of(layer: Layer) -> Linear | None:

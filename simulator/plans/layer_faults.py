@@ -8,14 +8,19 @@ from math import gcd
 
 from models.model import Layer, Model
 from simulator.errors import Fault
+from simulator.plans.block_faults import number_faults, unmatched_faults
 from simulator.plans.building import layer_has_attention
+from simulator.plans.chosen_blocks import with_chosen_blocks
+from simulator.plans.hints import choices
 from simulator.plans.layer_choices import (
+    holds,
     layers_by_neurons,
     neuron_rule,
     product_of,
     recompute_of,
 )
-from simulator.plans.messages import choices
+from simulator.plans.layer_state_faults import layer_state_faults
+from simulator.plans.layer_token_faults import layer_token_faults
 from simulator.plans.records import BatchSection, LayerSection, ParallelismSection
 from simulator.plans.splits import WITHOUT_SCORES
 from simulator.plans.whole_layers import whole_layer_faults
@@ -40,8 +45,16 @@ def layer_faults(
     names = list(dict.fromkeys(layer.name for layer in model.layers))
     for index, rule in enumerate(parallelism.layers):
         yield from _rule_faults(rule, f"{_KEY}[{index}]", names, model.name)
+    uncounted = list(number_faults(parallelism, model))
+    yield from uncounted
+    if uncounted:
+        return
+    model = with_chosen_blocks(model, parallelism)
+    yield from unmatched_faults(parallelism, model)
     yield from _recompute_faults(parallelism, model)
     yield from whole_layer_faults(parallelism, model)
+    yield from layer_token_faults(parallelism, model)
+    yield from layer_state_faults(parallelism, model)
     by_neurons = layers_by_neurons(parallelism, model)
     if not by_neurons:
         return
@@ -75,9 +88,13 @@ def _rule_faults(
 
 
 def _recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator[Fault]:
-    """Yield selective recomputation by name of layers without attention scores."""
+    """Yield selective recomputation by name of layers without attention scores.
+
+    Nor do layers recompute early, or not at all for one micro-batch, by themselves.
+    """
+    is_special = parallelism.recompute_early or not parallelism.recompute_all
     for index, rule in enumerate(parallelism.layers):
-        named = [x for x in model.layers if fnmatchcase(x.name, rule.match)]
+        named = [layer for layer in model.layers if holds(rule, index, layer)]
         chosen = {recompute_of(parallelism, layer) for layer in named}
         has_any = any(map(layer_has_attention, named))
         if rule.recompute == "selective" and "selective" in chosen and not has_any:
@@ -85,6 +102,12 @@ def _recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator
             key = f"{_KEY}[{index}].recompute"
             remedy = f"allowed: {WITHOUT_SCORES}"
             yield Fault(key, f"{problem} layers store none", remedy)
+        if rule.recompute is not None and is_special:
+            name = "early" if parallelism.recompute_early else "all"
+            problem = f"recompute_{name} is of stages that recompute every block alike"
+            involves = (f"parallelism.recompute_{name}",)
+            key = f"{_KEY}[{index}].recompute"
+            yield Fault(key, problem, "leave one of the two out", involves=involves)
 
 
 def _place_faults(

@@ -10,7 +10,7 @@ from models import catalogue as networks
 from simulator.columns import aligned
 from simulator.plans.fields import ELSEWHERE, PLANNED, Scheme
 from topologies import catalogue
-from topologies.profile import profile_names
+from topologies.profile_file import profile_names
 
 Row = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""What the validator found, in our words: problem, remedy, nearest valid name.
+"""What the validator found, in our words: problem and remedy.
 
 The validator's own sentences and class names never reach the reader: each kind of
 error has a template here, and a kind without one is a mistake of ours.
@@ -6,15 +6,15 @@ error has a template here, and a kind without one is a mistake of ours.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
 from simulator.errors import Fault
 from simulator.plans.fields import ELSEWHERE, PLANNED, shown
-from simulator.plans.places import key_path
+from simulator.plans.hints import MOST_LISTED, choices, joined, renamed, unknown_key
 from simulator.plans.records import ARRAYS, SECTIONS, Section, keys_in, table_of
+from simulator.plans.synonyms import value_of
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -49,47 +49,8 @@ _ARRAYS = {
     "cluster.network.shape": "[4, 4]",
     "cluster.network.failed": '[["host 3", "host 4"]]',
 }
-_MOST_LISTED = 12
 # Consequences of another error on the same value.
 _ECHOES = {"default_factory_not_called"}
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the name in `known` that `word` was most likely meant to be."""
-    folded = {name.lower().replace("_", "-"): name for name in known}
-    wanted = word.lower().replace("_", "-")
-    if wanted in folded:
-        return folded[wanted]
-    if len(wanted) >= 3 and (begun := [n for n in folded if n.startswith(wanted)]):
-        return folded[min(begun, key=len)]
-    near = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
-    return folded[near[0]] if near else None
-
-
-def choices(word: str, known: Sequence[str], more: str = "") -> str:
-    """Return the remedy for the unknown name `word`: the nearest, and the allowed.
-
-    A long list is cut, and `more` says where the rest is.
-    """
-    near = nearest(word, known)
-    guess = f"did you mean '{near}'? " if near else ""
-    listed = ", ".join(known[:_MOST_LISTED])
-    if len(known) > _MOST_LISTED:
-        listed = more or f"{listed}, ..."
-    return f"{guess}allowed: {listed}"
-
-
-def joined(*parts: str | int) -> str:
-    """Return the dotted key of a path; indices stand in brackets."""
-    key = ""
-    for part in parts:
-        if isinstance(part, int):
-            key += f"[{part}]"
-        elif part:
-            bare = part.replace("-", "").replace("_", "")
-            name = part if bare.isascii() and bare.isalnum() else shown(part)
-            key += f".{name}" if key else name
-    return key
 
 
 def missing(key: str) -> Fault:
@@ -99,24 +60,11 @@ def missing(key: str) -> Fault:
     return Fault(key, what, f"add {_EXAMPLES[table_of(key)]}")
 
 
-def unknown_key(table: str, name: str) -> Fault:
-    """Return the fault of a key that `table` does not have."""
-    known = keys_in(table)
-    problem = f"unknown key {shown(name)}"
-    owners = [other for other in SECTIONS if name in keys_in(other)]
-    if not nearest(name, known) and owners:
-        owner = f"[{owners[0]}]"
-        remedy = f"it belongs in {f'[{owner}]' if owners[0] in ARRAYS else owner}"
-    else:
-        remedy = choices(name, known)
-    return Fault(joined(*key_path(table), name), problem, remedy)
-
-
 def not_a_table(table: str, value: object) -> Fault:
     """Return the fault of a value where a table has to be."""
     known = keys_in(table)
-    more = ", ..." if len(known) > _MOST_LISTED else ""
-    keys = ", ".join(known[:_MOST_LISTED]) + more
+    more = ", ..." if len(known) > MOST_LISTED else ""
+    keys = ", ".join(known[:MOST_LISTED]) + more
     return Fault(table, f"takes a table, got {shown(value)}", f"its keys are: {keys}")
 
 
@@ -125,24 +73,16 @@ def faults_of(table: str, error: ValidationError) -> Iterator[Fault]:
     details = error.errors(include_url=False)
     parents = {d["loc"][:-1] for d in details}
     unknown = [d for d in details if d["type"] == "extra_forbidden"]
-    renamed = {
-        joined(*table.split("."), *d["loc"][:-1], near)
-        for d in unknown
-        if (near := nearest(str(d["loc"][-1]), _siblings(table, d["loc"])))
-    }
+    meant = {renamed(table, d["loc"]) for d in unknown}
     for detail in details:
         key = joined(*table.split("."), *detail["loc"])
         if detail["type"] in _ECHOES:
             continue
         if detail["type"] == "too_short" and detail["loc"] in parents:
             continue  # its items are at fault, and have been left out of the count
-        if detail["type"] == "missing" and key in renamed:
+        if detail["type"] == "missing" and key in meant:
             continue  # it is there, misspelt
         yield _fault(table, key, detail)
-
-
-def _siblings(table: str, loc: tuple[int | str, ...]) -> list[str]:
-    return keys_in(joined(*table.split("."), *loc[:-1]))
 
 
 def _fault(table: str, key: str, detail: ErrorDetails) -> Fault:
@@ -188,7 +128,8 @@ def _literal(key: str, value: object) -> Fault:
         return Fault(key, problem, f"allowed: {', '.join(allowed)}")
     label = name.replace("_", " ")
     more = "`simulate list topologies`" if name == "topology" else ""
-    return Fault(key, f"unknown {label} {shown(value)}", choices(value, allowed, more))
+    remedy = choices(value, allowed, more, near=value_of(name, value))
+    return Fault(key, f"unknown {label} {shown(value)}", remedy)
 
 
 def _allowed(section: type[Section], name: str) -> list[str]:

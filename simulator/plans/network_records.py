@@ -252,6 +252,12 @@ class ClusterSection(Section):
         default=None,
         description="Link between nodes; needed when there are several.",
     )
+    shared_cores: Degree | None = Field(
+        default=None,
+        description="Cores of one machine on which all devices are threads, so that"
+        " more kernels at once than cores take turns (event engine); left out, a"
+        " device shares nothing of what it computes with.",
+    )
     background: Annotated[tuple[BackgroundSection, ...], Field(strict=False)] = Field(
         default=(),
         max_length=_MAX_LISTED,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from topologies.profile import is_file_name
+from topologies.profile_file import is_file_name
 
 Tables = dict[str, Any]
 _Change = Callable[[str], str]

@@ -15,13 +15,8 @@ from simulator.errors import Fault, PlanError
 from simulator.plans.checks import faults_between
 from simulator.plans.fields import shown
 from simulator.plans.files import read_text
-from simulator.plans.messages import (
-    faults_of,
-    missing,
-    nearest,
-    not_a_table,
-    unknown_key,
-)
+from simulator.plans.hints import meant_key, unknown_key
+from simulator.plans.messages import faults_of, missing, not_a_table
 from simulator.plans.places import finder, key_path
 from simulator.plans.records import SECTIONS, TEXTS, keys_in
 
@@ -143,13 +138,18 @@ def read_sections(
             faults += _read_section(name, value, found)
         else:
             faults.append(unknown_key("", str(name)))
-    meant = {nearest(str(name), keys_in("")) for name in content}
+    meant = {_meant_table(str(name)) for name in content}
     if not meant & set(kind.foreign):
         faults += [missing(name) for name in kind.required if name not in meant]
     if faults:
         faults += faults_between(found)
         raise PlanError(given_by(overrides, faults))
     return found
+
+
+def _meant_table(name: str) -> str:
+    """Return the table that a name at the top of a file stands for, as far as known."""
+    return name if name in keys_in("") else (meant_key("", name) or name)
 
 
 def _read_section(name: str, value: Any, found: dict[str, Any]) -> list[Fault]:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import pairwise
 
 from models.model import Layer, Model
 from models.operators import Split
 from simulator.errors import Fault
+from simulator.plans.layer_choices import holds
 from simulator.plans.records import LayerSection, ParallelismSection
 
 _KEY = "parallelism.layers"
@@ -45,7 +45,9 @@ def with_whole_layers(model: Model, rules: tuple[LayerSection, ...]) -> Model:
 
 def _is_whole(layer: Layer, rules: tuple[LayerSection, ...]) -> bool:
     """Return whether a table says that every tensor rank has a layer whole."""
-    return any(rule.tensor and fnmatchcase(layer.name, rule.match) for rule in rules)
+    return any(
+        rule.tensor and holds(rule, place, layer) for place, rule in enumerate(rules)
+    )
 
 
 def _whole(layer: Layer) -> Layer:
@@ -62,16 +64,13 @@ def _whole(layer: Layer) -> Layer:
 def whole_layer_faults(
     parallelism: ParallelismSection, model: Model
 ) -> Iterator[Fault]:
-    """Yield where a layer cannot be whole, or is so in any case."""
+    """Yield where a layer cannot be whole."""
     rules = parallelism.layers
     for index, rule in enumerate(rules):
         if rule.tensor is None:
             continue
         key = f"{_KEY}[{index}].tensor"
-        if parallelism.tensor == 1:
-            problem, involves = "no layer is divided, as tensor = 1", "tensor"
-            yield _fault(key, problem, involves=involves)
-        named = [x for x in model.layers if fnmatchcase(x.name, rule.match)]
+        named = [layer for layer in model.layers if holds(rule, index, layer)]
         for layer in dict.fromkeys(named):
             yield from _layer_faults(key, layer, model)
         for layer, other in pairwise(model.layers):
@@ -99,8 +98,5 @@ def _hands_on_parts(layer: Layer) -> bool:
     return not is_head and layer.operators[-1].split in {Split.COLUMN, Split.INNER}
 
 
-def _fault(
-    key: str, problem: str, remedy: str = "leave it out", *, involves: str = ""
-) -> Fault:
-    also = (f"parallelism.{involves}",) if involves else ()
-    return Fault(key, problem, remedy, involves=also)
+def _fault(key: str, problem: str, remedy: str = "leave it out") -> Fault:
+    return Fault(key, problem, remedy)

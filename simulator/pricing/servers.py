@@ -126,6 +126,20 @@ def busy_servers(sizes: tuple[Count, ...], count: int) -> Count:
     1.5
     """
     loads = [0.0] * count
-    for size in sizes:
-        loads[loads.index(min(loads))] += size
+    for size, server in zip(sizes, assigned(sizes, count), strict=True):
+        loads[server] += size
     return sum(loads) / max(loads)
+
+
+def assigned(sizes: tuple[Count, ...], count: int) -> tuple[int, ...]:
+    """Return the server of each variable: the one that has least so far, of `count`.
+
+    >>> assigned((6.0, 1.0, 2.0), 2)
+    (0, 1, 1)
+    """
+    loads = [0.0] * count
+    chosen = []
+    for size in sizes:
+        chosen.append(loads.index(min(loads)))
+        loads[chosen[-1]] += size
+    return tuple(chosen)

@@ -35,7 +35,7 @@ from simulator.workload import (
     Message,
     Op,
     Phase,
-    Repeat,
+    leaves,
 )
 from topologies.units import Ratio, Seconds, format_quantity
 
@@ -49,6 +49,7 @@ class _Basis(NamedTuple):
 
 _HOST = _Basis("the device waits for its host", "simulator.pricing.price")
 _SLOWED = _Basis("messages beside them take units and bandwidth", "simulator.engines")
+_CROWDED = _Basis("more of them than cores that devices share", "simulator.engines")
 _MEASURED = _Basis("as measured on the machine", "the plan")
 
 
@@ -94,7 +95,7 @@ def contributions(result: Result) -> list[Contribution]:
     times: dict[tuple[str, _Basis], Seconds] = defaultdict(float)
     counts: dict[Body, int] = defaultdict(int)
     spans = {id(span.op): span for span in result.timeline.spans}
-    waiting = slowed = 0.0
+    waiting = slowed = crowded = 0.0
     located = result.job.located
     carried = located.traffic if located else {}
     for op in critical_path(result):
@@ -108,12 +109,14 @@ def contributions(result: Result) -> list[Contribution]:
             counts[op.body] += 1
             waiting += span.end - span.start - span.compute - span.communication
             slowed += span.communication - float(price.communication)
+            crowded += span.compute - float(price.compute)
     for item, phase, count in _totals(counts):
         for leaf, time in _timed(result, item, phase):
             if time > 0:
                 times[leaf.name, _basis(result, leaf)] += count * time
     times["host issues kernels", _HOST] += waiting
     times["kernels slowed by messages", _SLOWED] += slowed
+    times["kernels in turn on shared cores", _CROWDED] += crowded
     return [
         Contribution(name, time, time / result.step_time_s, *basis)
         for (name, basis), time in sorted(times.items(), key=lambda entry: -entry[1])
@@ -153,21 +156,11 @@ def _totals(
     totals: dict[tuple[int, Phase], float] = defaultdict(float)
     items: dict[int, Leaf | Beside] = {}
     for body, count in bodies.items():
-        for item, repeats in _leaves(body.items, float(count)):
+        for item, phase, repeats in leaves(body.items, body.phase, float(count)):
             items[id(item)] = item
-            totals[id(item), body.phase] += repeats
+            totals[id(item), phase] += repeats
     for (key, phase), total in totals.items():
         yield items[key], phase, total
-
-
-def _leaves(
-    items: tuple[Item, ...], count: float
-) -> Iterator[tuple[Leaf | Beside, float]]:
-    for item in items:
-        if isinstance(item, Repeat):
-            yield from _leaves(item.items, count * item.count)
-        else:
-            yield item, count
 
 
 def _timed(

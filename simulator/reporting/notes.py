@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
 from simulator.plans.network_records import NetworkSection
 
@@ -13,11 +14,26 @@ _IDLE_ON_A_SWITCH = ("hop_latency", "routing", "multipath")
 
 def engine_notes(plan: Plan, engine: str) -> list[str]:
     """Return what an engine leaves out of a plan."""
-    if engine == "analytical" and plan.cluster.background:
-        return [
-            "the analytical engine prices messages alone: cross traffic is left out"
-        ]
-    return []
+    if engine != "analytical":
+        return []
+    alone = "the analytical engine prices"
+    notes = [f"{alone} messages alone: cross traffic is left out"]
+    shared = [f"{alone} kernels alone: that devices share cores is left out"]
+    cluster = plan.cluster
+    return notes * bool(cluster.background) + shared * bool(cluster.shared_cores)
+
+
+def state_notes(plan: Plan) -> list[str]:
+    """Return why a plan's stage of ZeRO is no more than the one below it."""
+    rule = sharding_of(plan)
+    if rule is None or rule.stage != 2 or rule.is_reduced_each:
+        return []
+    is_said = plan.parallelism.reduce_each is False
+    why = (
+        "reduce_each = false" if is_said else "pipelines do, unless reduce_each = true"
+    )
+    same = "zero = 2 is here what zero = 1 is: whole gradients are kept"
+    return [f"{same} up to the last micro-batch ({why})"]
 
 
 def topology_notes(plan: Plan) -> list[str]:

@@ -25,6 +25,7 @@ from simulator.errors import PlanError
 from simulator.job import staged
 from simulator.memory.peak import least, peak
 from simulator.plan import Plan
+from simulator.plans.sharding_checks import left_out
 from simulator.scheduling import scheduled
 from topologies.units import Bytes
 
@@ -37,8 +38,10 @@ def remedy(plan: Plan) -> tuple[dict[str, Any], Bytes] | None:
     None if nothing tried fits.
     """
     for change in _changes(plan):
+        zero = change.get("parallelism.zero", plan.parallelism.zero)
+        left = {"parallelism.data": None, **left_out(plan.parallelism, zero)}
         try:
-            changed = plan.replace({"parallelism.data": None, **change})
+            changed = plan.replace({**left, **change})
         except PlanError:
             continue
         found = staged(changed)

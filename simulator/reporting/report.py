@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from simulator.collectives.use import collectives_text
 from simulator.columns import rate
 from simulator.plans.layer_choices import described
 from simulator.plans.records import ParallelismSection, TrainingSection
 from simulator.reporting.explain import contributions, footnotes
+from simulator.reporting.messages import messages_text
 from simulator.reporting.remedy import remedy
 from simulator.result import Result
 from topologies.units import format_memory, format_quantity
@@ -42,7 +42,7 @@ def text_report(result: Result, *, num_contributions: int = 5) -> str:
         _answer(result),
         _breakdown(result),
         _memory(result),
-        collectives_text(result.job),
+        messages_text(result),
         _network(result),
         _contributions(result, num_contributions),
         _trust(result),
@@ -148,7 +148,8 @@ def _breakdown(result: Result) -> str:
             continue
         bar = "█" * round(_BAR * share)
         time = format_quantity(seconds, "s")
-        lines.append(f"    {_PART_NAMES[key]:<25}{time:>9}{share:>8.1%}  {bar}")
+        line = f"    {_PART_NAMES[key]:<25}{time:>9}{share:>8.1%}  {bar}"
+        lines.append(line.rstrip())
     return "\n".join(lines)
 
 
@@ -167,7 +168,8 @@ def _memory(result: Result) -> str:
             share = size / capacity
             bar = "█" * round(_BAR * min(share, 1))
             name = _MEMORY_NAMES[key]
-            lines.append(f"    {name:<25}{format_memory(size):>9}{share:>8.1%}  {bar}")
+            line = f"    {name:<25}{format_memory(size):>9}{share:>8.1%}  {bar}"
+            lines.append(line.rstrip())
     return "\n".join(lines)
 
 

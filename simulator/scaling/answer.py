@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simulator.columns import rate
-from simulator.scaling.points import Measures, Point, counted, described
+from simulator.scaling.points import Measures, Point, are_alike, counted, described
 from simulator.scaling.stopping import PAYING_GAIN, Step, sizes, step_between, steps
 from topologies.units import format_quantity
 
@@ -25,6 +25,8 @@ def answer(points: Sequence[Point], *, is_interrupted: bool = False) -> str:
     missing = "Of the points that were finished: " if is_interrupted else ""
     if not best:
         return f"{missing}No point can run; the table says why."
+    if not are_alike(points):
+        return missing + _unlike(points)
     if len(best) == 1:
         return missing + _best(points)
     each = steps(points)
@@ -83,10 +85,22 @@ def _best(points: Sequence[Point]) -> str:
     return f"{text}."
 
 
+def _unlike(points: Sequence[Point]) -> str:
+    """Return which of unlike models uses the devices best."""
+    first, found = max(
+        ((point, each) for point, each in ranking(points)), key=lambda one: one[1].mfu
+    )
+    return (
+        "Samples of these models cost different FLOP, so that samples/s do not compare."
+        f" The devices are used best at {described(first.settings)}: {found.mfu:.1%}"
+        f" MFU on {counted(found.devices)}."
+    )
+
+
 def ranking(points: Sequence[Point]) -> list[tuple[Point, Measures]]:
-    """Return the points that can run, the most samples per second first."""
+    """Return the points that can run, the most model FLOP per second first."""
     found = [(p, p.measures) for p in points if p.measures and p.is_feasible]
-    return sorted(found, key=lambda pair: -pair[1].samples_per_s)
+    return sorted(found, key=lambda pair: -pair[1].flop_per_s)
 
 
 def _place(point: Point) -> str:

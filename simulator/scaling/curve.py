@@ -15,7 +15,7 @@ from simulator.plan import Plan
 from simulator.result import SCHEMA_VERSION, Engine
 from simulator.scaling.answer import answer
 from simulator.scaling.frames import data_frame
-from simulator.scaling.points import Measures, Point
+from simulator.scaling.points import Measures, Point, same_work
 from simulator.scaling.stopping import Step, stop
 from simulator.scaling.table import html_table, text_table
 from topologies.units import Ratio
@@ -33,7 +33,8 @@ class Scaling:
     Speed-up is samples per second over those of a reference, and efficiency is speed-up
     over the ratio of devices. Where the number of devices varies, the reference of a
     point is that of fewest devices with the same values of all other keys; else it is
-    the first point that can run, for all.
+    the first point that can run. Points of models that need other FLOP for a sample are
+    never compared.
 
     Fields:
         plan: where the other values come from.
@@ -116,9 +117,11 @@ class Scaling:
 
     def _base(self, point: Point) -> Measures | None:
         """Return what a point is compared with."""
+        own = point.measures
+        alike = [p for p in self.points if own and _is_like(p, own)]
         if len({p.measures.devices for p in self.points if p.measures}) == 1:
-            return self.reference
-        alike = [p for p in self.points if _others(p) == _others(point)]
+            return _first(alike)
+        alike = [p for p in alike if _others(p) == _others(point)]
         return _first(sorted(alike, key=lambda one: one.devices or 0))
 
     def text(self) -> str:
@@ -208,6 +211,11 @@ def _first(points: Iterable[Point]) -> Measures | None:
     return next(
         (measures for measures, fits in found if fits), found[0][0] if found else None
     )
+
+
+def _is_like(point: Point, own: Measures) -> bool:
+    """Return whether a point has a prediction of samples that cost as much."""
+    return point.measures is not None and same_work(point.measures, own)
 
 
 def _others(point: Point) -> dict[str, Any]:

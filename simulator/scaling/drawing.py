@@ -184,7 +184,7 @@ def _devices_axis(axes: Axes, devices: list[int]) -> None:
 
 
 def _bars(scaling: Scaling) -> Figure:
-    shown = sorted(_predicted(scaling), key=lambda pair: -pair[1].samples_per_s)
+    shown = sorted(_predicted(scaling), key=lambda pair: -pair[1].flop_per_s)
     left_out = len(shown) - _MAX_BARS
     shown = shown[:_MAX_BARS]
     figure = Figure(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isclose
 from typing import Any, Literal
 
 from simulator.metrics import Breakdown
 from simulator.plan import Plan
 from simulator.result import Result, Status
-from topologies.units import Bytes, PerSecond, Ratio, Seconds
+from simulator.utilization import model_flop
+from topologies.units import Bytes, Flop, FlopPerSecond, PerSecond, Ratio, Seconds
+
+_ROUNDING = 1e-9  # of sums over layers
 
 PointStatus = Status | Literal["invalid", "infeasible"]
 
@@ -24,6 +28,7 @@ class Measures:
         interval_s: where the measured time would lie in nine of ten cases [s].
         samples_per_s: throughput of the whole job.
         tokens_per_s: the same in tokens; None where samples have none.
+        sample_flop: that the model needs for a sample, forward and backward [FLOP].
         mfu: model FLOP/s over peak [1].
         breakdown: parts of the step, averaged over devices.
         memory_peak_bytes: on the fullest device [B].
@@ -35,10 +40,16 @@ class Measures:
     interval_s: tuple[Seconds, Seconds]
     samples_per_s: PerSecond
     tokens_per_s: PerSecond | None
+    sample_flop: Flop
     mfu: Ratio
     breakdown: Breakdown
     memory_peak_bytes: Bytes
     memory_capacity_bytes: Bytes
+
+    @property
+    def flop_per_s(self) -> FlopPerSecond:
+        """Model FLOP of the whole job in a second, which unlike models share."""
+        return self.samples_per_s * self.sample_flop
 
     def share(self, part: str) -> Ratio:
         """Return how much of the step a part takes, such as `bubble_s` [1]."""
@@ -86,11 +97,23 @@ def measures_of(result: Result) -> Measures:
         interval_s=result.interval_s,
         samples_per_s=result.samples_per_s,
         tokens_per_s=result.tokens_per_s if has_tokens else None,
+        sample_flop=model_flop(result.job) / result.job.plan.batch.global_,
         mfu=result.mfu,
         breakdown=result.breakdown,
         memory_peak_bytes=result.memory_peak_bytes,
         memory_capacity_bytes=result.job.cluster.device.memory,
     )
+
+
+def same_work(one: Measures, other: Measures) -> bool:
+    """Return whether a sample costs as many FLOP, so that samples/s compare."""
+    return isclose(one.sample_flop, other.sample_flop, rel_tol=_ROUNDING)
+
+
+def are_alike(points: Iterable[Point]) -> bool:
+    """Return whether samples cost as much in all points that can run."""
+    found = [p.measures for p in points if p.measures and p.is_feasible]
+    return all(same_work(found[0], other) for other in found[1:])
 
 
 def short_names(keys: tuple[str, ...]) -> dict[str, str]:

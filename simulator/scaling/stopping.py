@@ -26,7 +26,7 @@ from itertools import pairwise
 from math import log
 
 from simulator.metrics import Breakdown
-from simulator.scaling.points import Measures, Point
+from simulator.scaling.points import Measures, Point, are_alike
 from topologies.units import Ratio, Seconds
 
 PAYING_GAIN: Ratio = 1.5
@@ -80,8 +80,11 @@ def steps(points: Iterable[Point]) -> list[Step]:
 
 
 def stop(points: Iterable[Point]) -> Step | None:
-    """Return the first step that does not pay; None if all do."""
-    return next((step for step in steps(points) if not step.pays), None)
+    """Return the first step that does not pay; None if all do, or models differ."""
+    found = tuple(points)
+    if not are_alike(found):
+        return None
+    return next((step for step in steps(found) if not step.pays), None)
 
 
 def step_between(before: tuple[Point, Measures], after: tuple[Point, Measures]) -> Step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -11,13 +11,15 @@ from simulator.api import simulate
 from simulator.engines.graph import DeadlockError
 from simulator.errors import Fault, PlanError, RehearsalError
 from simulator.plan import Plan
-from simulator.plans.messages import choices
+from simulator.plans.hints import unknown_path
 from simulator.plans.records import plan_keys
+from simulator.plans.sharding_checks import left_out
 from simulator.progress import Progress
 from simulator.result import Engine
 from simulator.scaling.curve import Scaling
 from simulator.scaling.points import Point, PointStatus, described, measures_of
 
+_ZERO = "parallelism.zero"
 _DATA, _BATCH = "parallelism.data", "batch.global"
 _MACHINE = ("cluster.nodes", "cluster.devices_per_node")
 _REPLICA = ("parallelism.tensor", "parallelism.pipeline")
@@ -34,7 +36,8 @@ def scale(
 
     Strong scaling keeps the global batch; `weak` keeps the plan's samples per device,
     so that the batch grows with the cluster. Where the number of replicas has to
-    follow the keys that vary, a `parallelism.data` in the plan is left out. A point
+    follow the keys that vary, a `parallelism.data` in the plan is left out, and where
+    `parallelism.zero` varies, what says nothing at a value of it. A point
     that makes no valid plan stays in the table, with the reason. An interruption from
     the keyboard ends the sweep and keeps what is finished; `is_interrupted` says so.
 
@@ -54,6 +57,7 @@ def scale(
     keys = tuple(over)
     settings = [dict(zip(keys, row, strict=True)) for row in product(*over.values())]
     extra, notes = _adjustments(plan, keys, weak=weak)
+    notes += _idle_notes(plan, settings)
     points: list[Point] = []
     is_interrupted = False
     with Progress("scaling", len(settings)) as progress:
@@ -81,7 +85,7 @@ def _faults(over: Mapping[str, Sequence[Any]], *, weak: bool) -> Iterator[Fault]
         yield Fault("over", "names no key", 'write {"cluster.nodes": [8, 16]}')
     for key, values in over.items():
         if key not in plan_keys():
-            yield Fault(key, f"unknown key '{key}'", choices(key, plan_keys()))
+            yield unknown_path(key)
         elif isinstance(values, str) or not isinstance(values, Sequence):
             yield Fault(key, f"takes a list of values, got {values!r}")
         elif not values:
@@ -123,6 +127,28 @@ def _adjustments(
     return extra, notes
 
 
+def _without_idle(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes that leave out what says nothing at a point's zero."""
+    zero = settings.get(_ZERO)
+    if not isinstance(zero, int) or isinstance(zero, bool):
+        return {}
+    changes = left_out(plan.parallelism, zero)
+    return {key: value for key, value in changes.items() if key not in settings}
+
+
+def _idle_notes(plan: Plan, settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return which keys are left out at which zero, a line each."""
+    where: dict[str, dict[str, None]] = {}
+    for setting in settings:
+        for key in _without_idle(plan, setting):
+            where.setdefault(key, {})[str(setting[_ZERO])] = None
+    return [
+        f"{key} of the plan is left out, as far as it says nothing, where "
+        f"zero = {', '.join(values)}"
+        for key, values in where.items()
+    ]
+
+
 def _point(
     plan: Plan,
     settings: Mapping[str, Any],
@@ -132,7 +158,7 @@ def _point(
     weak: bool,
 ) -> Point:
     devices = _num_devices(plan, settings)
-    changes = {**extra, **settings}
+    changes = {**extra, **_without_idle(plan, settings), **settings}
     if weak and devices is not None:
         batch = Fraction(plan.batch.global_ * devices, plan.world_size)
         if batch.denominator != 1:
@@ -171,11 +197,13 @@ def _point(
 
 
 def _num_devices(plan: Plan, settings: Mapping[str, Any]) -> int | None:
-    """Return nodes x devices per node at a point, None if they are no numbers."""
+    """Return nodes x devices per node at a point, None if they are no degrees."""
     cluster = plan.cluster
     nodes = settings.get(_MACHINE[0], cluster.nodes)
     each = settings.get(_MACHINE[1], cluster.devices_per_node)
-    return nodes * each if isinstance(nodes, int) and isinstance(each, int) else None
+    if not (isinstance(nodes, int) and isinstance(each, int)):
+        return None
+    return nodes * each if min(nodes, each) > 0 else None
 
 
 def _said(fault: Fault) -> str:

@@ -14,7 +14,7 @@ from calibration.fit_rows import Rows, folds, lowered_rows
 from calibration.repricing import structure, unit_of, with_constants
 from simulator import Plan, simulate
 from simulator.errors import PlanError
-from topologies.profile import load_profile, parse_profile
+from topologies.profile_file import load_profile, parse_profile
 
 GPT = {
     "model": {

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from calibration.fit_kernels import fit_all, read_kernels
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 BOUNDS = {  # MAPE of kernels that the fit did not see, by kind
     "b200": {"product": 0.08, "attention": 0.13},

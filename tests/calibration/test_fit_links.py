@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibration.fit_links import fit_links, profile_text, read_problem
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 NAMES = [
     *("aws-p3-tcp", "b200", "deepbench-knl", "deepbench-plx10", "deepbench-plx8"),

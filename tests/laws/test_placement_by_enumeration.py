@@ -7,7 +7,7 @@ import pytest
 from simulator.mesh import Degrees, group_of, members
 from simulator.plan import Plan
 from simulator.pricing.placement import group
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 NODE = 8
 AXES = ("tensor", "context", "expert", "data", "expert-data", "shard", "replicate")

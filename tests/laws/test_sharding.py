@@ -48,14 +48,19 @@ def sharded_plans(draw):
         per_node=draw(st.sampled_from([1, tensor * data])),
     )
     zero = draw(st.integers(1, 3))
+    own: dict = {"match": "block", "blocks": draw(st.sampled_from(["::2", "1:"]))}
+    own["zero"] = draw(st.integers(0, zero))
+    if own["zero"] == 3:
+        own["reshard"] = draw(st.booleans())
     return small.replace(
         {
             "parallelism.zero": zero,
             "parallelism.shard": shard,
-            "parallelism.prefetch": draw(st.integers(0, 3)),
+            "parallelism.prefetch": draw(st.integers(0, 3)) if zero == 3 else 1,
             "parallelism.reshard": zero < 3 or draw(st.booleans()),
             "parallelism.overlap_gather": zero < 3 and draw(st.booleans()),
             "parallelism.reduce_each": zero > 1 and draw(st.booleans()),
+            "parallelism.layers": [own] if draw(st.booleans()) else [],
         }
     )
 

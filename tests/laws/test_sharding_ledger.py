@@ -70,6 +70,29 @@ def test_zero_2_scatters_gradients_of_every_microbatch():
     assert rows_of(whole) == rows_of(sharded(1, **choices))
 
 
+def test_zero_2_by_torch_fills_buckets_up_to_equal_parts():
+    """Layers of 544, 1056, 1056 and 330 parameters, buckets of 4 kB from behind.
+
+    330 + 1056 = 1386 fill the first, which four ranks divide as 1388; 1056 and 544
+    need nothing. Two micro-batches reduce 2988 numbers each, one gathering has 2988.
+    """
+    given = Plan.from_mapping(
+        {
+            "model": {"family": "mlp", "widths": [16, 32, 32, 32, 10]},
+            "batch": {"global": 16, "micro": 2},
+            "training": {"precision": "fp32", "framework": "torch"},
+            "parallelism": {"zero": 2},
+            "synchronization": {"bucket": "4 kB"},
+            "cluster": {"device": "v100", "devices_per_node": 4, "fabric": "nvlink-2"},
+        }
+    )
+    assert rows_of(given) == {
+        ("reduce-scatter", "shard"): (2 * 4 * 2988, 6),
+        ("all-gather", "shard"): (4 * 2988, 1),
+        ("all-reduce", "shard"): (NORM, 1),
+    }
+
+
 def test_zero_3_gathers_each_layer_twice_and_the_root_once():
     """m = 3 micro-batches, each of which gathers L = 4 blocks for forward and for
     backward, and the root (embedding and head, which share a table) once: it stays.

@@ -46,7 +46,7 @@ def test_a_ring_order_that_skips_hosts_puts_two_sends_on_every_link():
     five = {"hidden": 512, "data": 5}
     best = simulate(networked("ring", **five))
     worst = simulate(networked("ring", **five, order=[0, 2, 4, 1, 3]))
-    (order,) = worst.job.located.carrier.orders.values()
+    (order,) = worst.job.located.carrier.rings.orders.values()
     assert order.load == pytest.approx(2 * order.given_load, rel=ROUNDING)
     expected = best.step_time_s + ring_transfer(best, rate(best))
     assert worst.step_time_s == pytest.approx(expected, rel=ROUNDING)
@@ -61,15 +61,15 @@ def test_auto_is_at_least_as_good_as_rank(topology):
     ranked = simulate(networked(topology, **eight, order="rank"), engine="analytical")
     chosen = simulate(networked(topology, **eight), engine="analytical")
     assert chosen.step_time_s <= ranked.step_time_s * (1 + ROUNDING)
-    (order,) = chosen.job.located.carrier.orders.values()
+    (order,) = chosen.job.located.carrier.rings.orders.values()
     assert order.load <= order.given_load
-    assert not ranked.job.located.carrier.orders
+    assert not ranked.job.located.carrier.rings.orders
 
 
 def test_the_report_says_what_a_better_order_saves():
     keys = {"probability": 0.3, "seed": 1}
     result = simulate(networked("random", data=10, hidden=512, network=keys))
-    (order,) = result.job.located.carrier.orders.values()
+    (order,) = result.job.located.carrier.rings.orders.values()
     assert order.given_load == pytest.approx(3 * order.load, rel=ROUNDING)
     shown = "-".join(map(str, order.hosts))
     gain = "in rank order its busiest link would carry 3 x"
@@ -80,13 +80,13 @@ def test_an_order_of_nodes_orders_the_devices_of_each_group():
     """Two devices in a node: both data groups go around the nodes in the same order."""
     choices = {"tensor": 2, "data": 3, "per_node": 2, "order": [2, 0, 1]}
     carrier = carrier_of(networked("ring", **choices))
-    assert carrier.ordered((0, 2, 4)) == (4, 0, 2)
-    assert carrier.ordered((1, 3, 5)) == (5, 1, 3)
+    assert carrier.rings.ordered((0, 2, 4)) == (4, 0, 2)
+    assert carrier.rings.ordered((1, 3, 5)) == (5, 1, 3)
 
 
 def test_two_ranks_have_one_order():
     carrier = carrier_of(networked("ring", data=2, pipeline=2))
-    assert carrier.ordered((0, 1)) == (0, 1)
+    assert carrier.rings.ordered((0, 1)) == (0, 1)
 
 
 # -- the algorithm ---------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_a_push_to_one_server_is_limited_by_its_port(workers):
 def test_json_names_algorithms_and_orders():
     data = simulate(networked("ring", **LARGE)).to_json()
     assert data["network"]["ring_orders"] == [[0, 1, 2, 3]]
-    (entry,) = data["collectives"]
+    (entry,) = data["messages"]
     assert (entry["op"], entry["axis"], entry["ranks"]) == ("all-reduce", "data", 4)
     assert (entry["algorithm"], entry["protocol"]) == ("ring", "simple")
     json.dumps(data, allow_nan=False)

@@ -15,7 +15,7 @@ from simulator.pricing.choice import Allowed, candidates, choose, fastest_time, 
 from simulator.pricing.placement import group
 from topologies.catalogue import link
 from topologies.hardware import Cluster
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 from topologies.units import parse_quantity
 
 PLACES = {  # profile: device, fabric, devices in a node, network

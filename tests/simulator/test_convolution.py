@@ -14,7 +14,7 @@ from simulator.convolutions.ways import Rates
 from simulator.job import prepare
 from simulator.plan import Plan
 from topologies.catalogue import device
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
 

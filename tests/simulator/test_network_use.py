@@ -47,7 +47,7 @@ def sends(message, group, carrier):
         yield *group, message.size
         return
     row = TABLE[message.pattern, "tree" if message.axis == "model" else "ring"]
-    ring = group if row.name == "tree" else carrier.ordered(group)
+    ring = group if row.name == "tree" else carrier.rings.ordered(group)
     for each in row.rounds(len(ring), message.size, Options()):
         pairs = zip(each.sender, each.receiver, each.size, strict=True)
         for sender, receiver, size in pairs:

@@ -38,6 +38,23 @@ def test_factors_are_cast_and_outputs_are_not():
     assert (narrow.is_narrow, plain.is_narrow) == (True, False)
 
 
+def test_backward_turns_what_was_cast_before():
+    """Y's gradient of 32 x 128 is cast for X's, A is turned: one byte in, one out.
+
+    A's gradient takes both X and Y's gradient turned. Of X gathered from four ranks,
+    each casts a quarter.
+    """
+    product = Linear("up", rows=32, inner=64, columns=128, split=Split.COLUMN)
+    share = Share(samples=1, operand=1.0)
+    ahead, *_ = product.backward_input(share)
+    assert ahead.size == (2 + 2 + 1) * 4096 + 2 * 8192
+    behind, *_ = product.backward_weight(share)
+    assert behind.size == 2 * (2048 + 4096)
+    parts = Share(samples=1, tensor=4, sequence=4, operand=1.0, cast_parts=4)
+    gathered, *_ = product.forward(parts)
+    assert gathered.size == (2 + 2 + 1) * (2048 / 4 + 8192 / 4)
+
+
 def test_only_products_with_weights_of_blocks_are_cast():
     model = plan().build_model()
     share = Share(samples=1, operand=1.0)

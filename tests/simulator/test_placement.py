@@ -10,7 +10,7 @@ from simulator.mesh import Degrees
 from simulator.pricing.placement import group, link_fit
 from tests.laws.small_plans import plan
 from topologies.catalogue import link
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 
 @pytest.fixture(scope="module")

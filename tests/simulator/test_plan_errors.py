@@ -6,11 +6,14 @@ with `#!`; what cannot stand in such a file is generated here.
 
 import fnmatch
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from simulator.errors import PlanError
 from simulator.plan import Plan
+from simulator.plans import fields, synonyms
+from simulator.plans.records import SECTIONS, plan_keys
 
 ROOT = Path(__file__).parents[2]
 MALFORMED = sorted((ROOT / "tests" / "malformed").glob("*.toml"))
@@ -231,3 +234,29 @@ def test_a_pyproject_is_not_offered_as_a_plan(tmp_path):
 def test_an_override_in_python_is_named():
     with pytest.raises(PlanError, match=r"override batch\.micro='2': takes a whole"):
         Plan.load(GPT).replace({"batch.micro": "2"})
+
+
+def test_synonyms_stand_for_keys_that_there_are():
+    """And each for one, under a name that is no key of ours with another meaning."""
+    ours = {*plan_keys(), *SECTIONS}
+    assert set(synonyms.KEYS) <= ours
+    others = [name for names in synonyms.KEYS.values() for name in names]
+    assert len(set(others)) == len(others)
+    assert not set(others) & set(synonyms.ADVICE)
+    assert {key.rpartition(".")[2] for key in ours} & set(others) == {"network"}
+
+
+def test_values_of_others_stand_for_values_that_there_are():
+    kinds = {
+        "precision": fields.Precision,
+        "optimizer": fields.Optimizer,
+        "schedule": fields.Schedule,
+        "recompute": fields.Recompute,
+        "attention": fields.Attention,
+        "context_method": fields.ContextMethod,
+        "scheme": fields.Scheme,
+    }
+    for name, kind in kinds.items():
+        values = synonyms.VALUES[name]
+        assert set(values.values()) <= set(get_args(kind))
+        assert not set(values) & set(get_args(kind))

@@ -98,6 +98,11 @@ ARITHMETIC = {
     "torus-against-nodes",
     "wheel-too-small",
     "whole-layers",
+    "chosen-blocks",
+    "chosen-blocks-of-no-name",
+    "layer-states",
+    "sharding-keys-without-zero",
+    "layer-tokens",
 }
 
 

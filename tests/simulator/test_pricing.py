@@ -9,7 +9,7 @@ from simulator.job import prepare
 from simulator.pricing.price import Price
 from simulator.workload import Body, HostTask, Message, Repeat
 from tests.laws.small_plans import plan
-from topologies.profile import UNITS
+from topologies.profile_file import UNITS
 
 
 @pytest.fixture(scope="module")

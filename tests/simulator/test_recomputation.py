@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from simulator import simulate
 from simulator.errors import PlanError
 from simulator.job import prepare
+from simulator.lowering.stopping import stops
+from simulator.utilization import hardware_flop
 from tests.laws.small_plans import plan, step_time
 
 GPIPE = {"schedule": "gpipe", "micro": 64, "precision": "fp16", "hidden": 1024}
@@ -55,3 +57,38 @@ def test_one_micro_batch_on_one_stage_that_is_kept_is_not_computed_again():
 def test_both_need_full_recomputation():
     with pytest.raises(PlanError, match="is of full recomputation"):
         plan().replace({"parallelism.recompute_early": True})
+
+
+def test_a_last_product_is_not_computed_twice():
+    """Without dropout; of 24 s h² FLOP of a block, 16 are."""
+    full = {"recompute": "full", "layers": 1, "hidden": 1024, "length": 32}
+    own = plan(**full).replace({"model.dropout": False})
+    stopped = own.replace({"parallelism.recompute_stops": True})
+    samples = own.batch.global_
+    less = hardware_flop(prepare(own)) - hardware_flop(prepare(stopped))
+    assert less == samples * 8 * 32 * 1024**2
+    assert step_time(prepare(stopped)) < step_time(prepare(own))
+
+
+def test_a_dropout_at_the_end_needs_all_before_it():
+    own = plan(recompute="full", layers=1)
+    stopped = own.replace({"parallelism.recompute_stops": True})
+    assert hardware_flop(prepare(own)) == hardware_flop(prepare(stopped))
+
+
+def test_torch_stops_and_megatron_does_not():
+    own = plan(recompute="full").replace({"model.dropout": False})
+    assert not stops(own)
+    assert stops(own.replace({"training.framework": "torch"}))
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ({"parallelism.recompute_early": True}, "computed to their end"),
+        ({"parallelism.zero": 3, "parallelism.gather": "weight"}, "to their end"),
+    ],
+)
+def test_what_computes_whole_blocks_does_not_stop(other, problem):
+    with pytest.raises(PlanError, match=problem):
+        plan(recompute="full").replace(other | {"parallelism.recompute_stops": True})

@@ -42,6 +42,7 @@ def made(devices, rate, *, status="completed", **seconds_per_sample) -> Point:
         interval_s=(0.9, 1.1),
         samples_per_s=rate,
         tokens_per_s=None,
+        sample_flop=1.0,
         mfu=0.5,
         breakdown=shares,
         memory_peak_bytes=1.0,
@@ -54,6 +55,36 @@ def made(devices, rate, *, status="completed", **seconds_per_sample) -> Point:
         status=status,
         measures=measures,
     )
+
+
+def test_varying_zero_leaves_out_what_says_nothing_there(gpt):
+    changes = {
+        "parallelism.pipeline": 1,
+        "parallelism.data": None,
+        "parallelism.shard": 8,
+        "parallelism.zero": 3,
+        "parallelism.reshard": False,
+        "parallelism.prefetch": 2,
+        "parallelism.layers": [
+            {"match": "block", "blocks": ":2", "zero": 2, "recompute": "none"},
+            {"match": "block", "reshard": True},
+        ],
+    }
+    varied = scale(gpt.replace(changes), {"parallelism.zero": [0, 1, 2, 3]})
+    assert all(point.reason == "" for point in varied.points)
+    ways = [point.plan.parallelism for point in varied.points]
+    assert [way.shard for way in ways] == [64, 8, 8, 8]
+    assert [way.reshard for way in ways] == [True, True, True, False]
+    assert [way.prefetch for way in ways] == [1, 1, 1, 2]
+    assert [len(way.layers) for way in ways] == [1, 1, 1, 2]
+    assert [way.layers[0].zero for way in ways] == [None, None, 2, 2]
+    said = "of the plan is left out, as far as it says nothing, where zero ="
+    assert {
+        f"parallelism.shard {said} 0",
+        f"parallelism.prefetch {said} 0, 1, 2",
+        f"parallelism.reshard {said} 0, 1, 2",
+        f"parallelism.layers {said} 0, 1, 2",
+    } <= set(varied.notes)
 
 
 # -- laws ------------------------------------------------------------------------------
@@ -381,3 +412,41 @@ def test_an_interruption_before_the_first_point_still_prints(resnet, monkeypatch
 def test_nothing_is_said_on_stderr_where_there_is_no_terminal(resnet, capsys):
     scale(resnet, {NODES: [1, 2]})
     assert capsys.readouterr() == ("", "")
+
+
+# -- unlike models ---------------------------------------------------------------------
+
+
+def test_models_of_other_cost_are_not_compared(resnet):
+    names = ["resnet50", "vgg16"]
+    scaling = scale(resnet, {"model.name": names, NODES: [1, 2]})
+    assert [row["speedup"] for row in scaling.rows][::2] == [1.0, 1.0]
+    assert "samples/s do not compare" in scaling.answer
+    assert scaling.stop is None
+    at_one_size = scale(resnet, {"model.name": names})
+    assert [row["speedup"] for row in at_one_size.rows] == [1.0, 1.0]
+    best = max(at_one_size.points, key=lambda point: point.measures.mfu)
+    assert f"used best at name = {best.settings['model.name']}" in at_one_size.answer
+
+
+def test_choices_that_cost_the_same_are_compared(resnet):
+    scaling = scale(resnet, {"training.precision": ["fp16", "fp32"]})
+    assert scaling.rows[1]["speedup"] < 1
+    assert scaling.answer.startswith("Fastest")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("tp", "did you mean parallelism.tensor?"),
+        ("nodes", "did you mean cluster.nodes?"),
+        ("cluster.network", "write one of its keys: cluster.network.topology"),
+        ("parallelism.pp", "did you mean parallelism.pipeline?"),
+        ("parallel.lr", "leave it out"),
+        ("xyz.xyz", "allowed: `simulate schema`"),
+    ],
+)
+def test_a_key_that_no_plan_has_gets_a_hint(resnet, key, said):
+    with pytest.raises(PlanError) as caught:
+        scale(resnet, {key: [1, 2]})
+    assert said in str(caught.value)

@@ -8,7 +8,7 @@ from simulator import simulate
 from simulator.errors import PlanError
 from simulator.plan import Plan
 from simulator.pricing.servers import busy_servers, variables
-from topologies.profile import load_profile
+from topologies.profile_file import load_profile
 
 PARAMETERS = 3 * 64 * 64 + 3 * 64  # three layers of 64 x 64 with bias
 TABLES = {

@@ -2,8 +2,10 @@
 
 import pytest
 
+from simulator.api import simulate
 from simulator.job import prepare
 from simulator.memory.peak import memory
+from simulator.reporting.notes import state_notes
 from tests.laws.small_plans import plan
 
 S, H, V, LAYERS = 32, 64, 128, 4
@@ -74,6 +76,29 @@ def test_zero_1_needs_no_buffers_and_zero_2_two_buckets():
     bucket = {"synchronization.bucket": f"{2 * BLOCK} B"}
     assert parts(1, **bucket).buffers == 0
     assert parts(2, **bucket).buffers == 2 * (2 * H + BLOCK + BLOCK)
+
+
+def test_parts_of_gradients_come_beside_whole_ones_that_were_kept():
+    """FSDP that reduces in the last micro-batch alone: while the first unit's whole
+    gradients are sent, the part of their sum that stays is there too.
+    """
+    each, last = parts(3), parts(3, **{"parallelism.reduce_each": False})
+    assert last.buffers == each.buffers + 2 * BLOCK / N
+
+
+def test_zero_2_that_keeps_whole_gradients_is_zero_1():
+    """Both reduce once, where gradients are kept: the same memory and the same step."""
+    whole = {"parallelism.reduce_each": False}
+    assert parts(2, **whole) == parts(1)
+    small = plan(data=N, layers=LAYERS, overlap=True, microbatches=2, hidden=512)
+    two, one = (
+        simulate(small.replace({"parallelism.zero": zero, **keys}))
+        for zero, keys in ((2, whole), (1, {}))
+    )
+    assert two.step_time_s == one.step_time_s
+    (note,) = state_notes(two.job.plan)
+    assert note.startswith("zero = 2 is here what zero = 1 is")
+    assert state_notes(one.job.plan) == []
 
 
 @pytest.mark.parametrize("microbatches", [1, 4])

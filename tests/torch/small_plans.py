@@ -6,6 +6,7 @@ from functools import partial
 
 from calibration.torch_engine.reference import reference
 from calibration.torch_engine.seats import seats
+from calibration.torch_engine.serving.places import num_processes
 from calibration.torch_engine.task import assign
 from calibration.torch_engine.training import train
 from calibration.torch_engine.world import World
@@ -108,7 +109,7 @@ class Worlds:
     def trained(self, plan):
         """Return what all ranks report of a plan, and what it should have learnt."""
         task = assign(prepare(plan), warm_up=2, steps=1, keeps_parameters=True)
-        reports = self.run(partial(train, task), plan.world_size)
+        reports = self.run(partial(train, task), num_processes(plan))
         return reports, self._right(task)
 
     def _right(self, task):

@@ -24,7 +24,7 @@ from simulator import simulate  # noqa: E402
 from simulator.cli.program import cli  # noqa: E402
 from simulator.plan import Plan  # noqa: E402
 from simulator.pricing.measured import measured_time  # noqa: E402
-from topologies.profile import load_profile  # noqa: E402
+from topologies.profile_file import load_profile  # noqa: E402
 
 needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="torch sees no NVIDIA GPU"

@@ -99,7 +99,23 @@ CASES = {
             "parallelism__pipeline": 2,
         },
     ),
+    "pipeline, first block of each stage recomputed": (
+        GPT,
+        {
+            "parallelism__pipeline": 2,
+            "parallelism__layers": [
+                {"match": "block", "stage_blocks": "0", "recompute": "full"}
+            ],
+        },
+    ),
     "experts": (MIXTURE, {"parallelism__expert": 2}),
+    "experts, those of one block on every rank": (
+        MIXTURE,
+        {
+            "parallelism__expert": 2,
+            "parallelism__layers": [{"match": "block", "blocks": "0", "expert": 1}],
+        },
+    ),
     "experts, each on two of four ranks": (
         MIXTURE,
         {
@@ -176,6 +192,22 @@ CASES = {
         LLAMA,
         {"parallelism__context": 2, "parallelism__context_method": "all-gather"},
     ),
+    "context, a ring in one block and gathered in others": (
+        LLAMA,
+        {
+            "parallelism__context": 2,
+            "parallelism__layers": [
+                {"match": "block", "blocks": "1:", "context_method": "all-gather"}
+            ],
+        },
+    ),
+    "context, a block of whole samples": (
+        LLAMA,
+        {
+            "parallelism__context": 2,
+            "parallelism__layers": [{"match": "block", "blocks": "0", "context": 1}],
+        },
+    ),
     "context around a ring of two": (LLAMA, {"parallelism__context": 2}),
     "context around a ring of four": (
         LLAMA,
@@ -207,6 +239,53 @@ CASES = {
             "cluster__devices_per_node": 4,
             "parallelism__zero": 1,
             "parallelism__tensor": 2,
+        },
+    ),
+    "gradients": (GPT, {"parallelism__zero": 2, "synchronization__bucket": "20 kB"}),
+    "gradients, reduced once at the end": (
+        MLP,
+        {
+            "parallelism__zero": 2,
+            "parallelism__reduce_each": False,
+            "synchronization__overlap": False,
+        },
+    ),
+    "gradients of three ranks' uneven buckets, gathered in the forward": (
+        MLP,
+        {
+            "batch__global": 18,
+            "cluster__devices_per_node": 3,
+            "parallelism__zero": 2,
+            "parallelism__overlap_gather": True,
+            "synchronization__bucket": "4 kB",
+        },
+    ),
+    "gradients over half of the replicas": (
+        GPT,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 2,
+            "parallelism__shard": 2,
+            "synchronization__bucket": "20 kB",
+        },
+    ),
+    "gradients x sequence": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 2,
+            "parallelism__tensor": 2,
+            "parallelism__sequence": True,
+            "synchronization__bucket": "10 kB",
+        },
+    ),
+    "gradients x context": (
+        LLAMA,
+        {
+            "cluster__devices_per_node": 4,
+            "parallelism__zero": 2,
+            "parallelism__context": 2,
+            "synchronization__bucket": "10 kB",
         },
     ),
     "states": (GPT, {"parallelism__zero": 3}),

@@ -92,11 +92,15 @@ def test_what_cannot_be_run_is_a_fault_of_the_plan(capsys, plan_file):
     assert "parallelism.schedule: dualpipe keeps two copies of a stage" in err
 
 
-def test_parameter_servers_are_refused_not_replaced(capsys, plan_file):
+def test_parameter_servers_are_processes_beside_the_ranks(capsys, plan_file):
     change = ["--set", "synchronization.scheme=parameter-server"]
-    code, _, err = called(capsys, "run", plan_file, *change)
-    assert code == 2
-    assert "synchronization.scheme: parameter servers" in err
+    words = ["run", plan_file, *change, "--steps", "1", "--json"]
+    code, out, _ = called(capsys, *words)
+    found = json.loads(out)
+    assert code == 0
+    assert found["world_size"] == 2
+    assert {row["op"] for row in found["ledger"]} == {"push", "pull"}
+    assert found["breakdown"]["exposed_communication_s"] > 0
 
 
 def test_several_plans_make_a_table(capsys, tmp_path):

@@ -50,6 +50,17 @@ def test_validation_on_an_emulated_network(capsys, plan_file, compute):
     assert plan["predicted"]["ledger"] == plan["measured"]["ledger"]
 
 
+@needs_emulation
+def test_parameter_servers_on_hosts_of_an_emulated_switch(capsys, tmp_path):
+    path = tmp_path / "served.toml"
+    plan = mapping(topology="switch")
+    plan["synchronization"] = {"scheme": "parameter-server"}
+    path.write_text(Plan.from_mapping(plan).dump())
+    code, out, _ = called(capsys, "validate", str(path), *EMULATED)
+    assert code == 0
+    assert json.loads(out)["ledger_equal"] is True
+
+
 @pytest.mark.parametrize("compute", ["timed", "real"])
 def test_routes_that_split_cannot_be_emulated(capsys, tmp_path, compute):
     plan = mapping()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +26,7 @@ def carry_out(own: Sequence[Turn], blocks: Sequence[Tensor], peers: Peers) -> No
         RuntimeError: a peer is gone, or did not answer in time.
     """
     for turn in own:
-        _take(turn, blocks, peers)
+        begin(turn, blocks, peers).end()
 
 
 def cut(whole: Tensor, num_blocks: int) -> list[Tensor]:
@@ -38,11 +40,38 @@ def cut(whole: Tensor, num_blocks: int) -> list[Tensor]:
     return [whole[begin:end] for begin, end in pairwise(ends)]
 
 
-def _take(turn: Turn, blocks: Sequence[Tensor], peers: Peers) -> None:
-    """Send and receive what one turn says.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A turn that is under way.
 
-    What arrives is laid down when all is done: a turn sends what was there before it.
+    Fields:
+        turn: what it does.
+        blocks: that messages carry.
+        peers: the other participants.
+        works: to wait for.
+        arriving: what comes, by receive.
+        leaving: what is sent, kept until it is.
     """
+
+    turn: Turn
+    blocks: Sequence[Tensor]
+    peers: Peers
+    works: list[Any]
+    arriving: list[Tensor]
+    leaving: list[Tensor]
+
+    def end(self) -> None:
+        """Wait for the turn, and lay down what came.
+
+        What arrives is laid down when all is done: a turn sends what was there before.
+        """
+        self.peers.wait(self.works)
+        for part, room in zip(self.turn.receives, self.arriving, strict=True):
+            _lay_down(part, room, self.blocks)
+
+
+def begin(turn: Turn, blocks: Sequence[Tensor], peers: Peers) -> Begun:
+    """Begin to send and receive what one turn says."""
     arriving = [_room(part, blocks) for part in turn.receives]
     works = [
         peers.receive(part.peer, room)
@@ -53,9 +82,7 @@ def _take(turn: Turn, blocks: Sequence[Tensor], peers: Peers) -> None:
         peers.send(part.peer, tensor)
         for part, tensor in zip(turn.sends, leaving, strict=True)
     ]
-    peers.wait(works)
-    for part, room in zip(turn.receives, arriving, strict=True):
-        _lay_down(part, room, blocks)
+    return Begun(turn, blocks, peers, works, arriving, leaving)
 
 
 def _room(part: Part, blocks: Sequence[Tensor]) -> Tensor:

@@ -7,14 +7,17 @@ there, beside the passes of other stages, and not layer by layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from calibration.modules import LayerModule, Part
+from calibration.torch_engine.building import FORMATS, Local
 from calibration.torch_engine.splits.ending import Sum, begin_sum
+from calibration.torch_engine.splits.replicas import Copies
+from simulator.lowering.schedules.table import DESIGNS
+from simulator.plan import Plan
 from topologies.units import Bytes
 
 
@@ -24,23 +27,23 @@ class Buckets:
     def __init__(
         self,
         buckets: Sequence[Sequence[nn.Parameter]],
-        group: dist.ProcessGroup,
+        copies: Copies,
         dtype: torch.dtype,
     ) -> None:
         """Prepare sums.
 
         Args:
             buckets: parameters that are sent together.
-            group: of the replicas.
+            copies: the replicas, and what sums between them.
             dtype: in which gradients are sent.
         """
-        self.buckets, self.group, self.dtype = buckets, group, dtype
+        self.buckets, self.copies, self.dtype = buckets, copies, dtype
         self._sums: list[Sum] = []
 
     def launch(self) -> None:
         """Begin to average the gradients of all buckets."""
         self._sums = [
-            begin_sum(bucket, self.group, self.dtype, self.group.size())
+            begin_sum(bucket, self.copies, self.dtype, self.copies.group.size())
             for bucket in self.buckets
         ]
 
@@ -53,7 +56,48 @@ class Buckets:
         self._sums.clear()
 
 
-def in_buckets(part: Part, size: Bytes, others: set[int]) -> list[list[nn.Parameter]]:
+def stage_buckets(
+    plan: Plan, local: Local, copies: Copies | None
+) -> dict[int, Buckets]:
+    """Return what sums the gradients of each stage, by its number, where DDP does not.
+
+    Args:
+        plan: of the step.
+        local: stages of this rank.
+        copies: the replicas; None if there is one.
+    """
+    mesh = plan.parallelism
+    is_late = mesh.zero > 1 or not plan.synchronization.overlap
+    if copies is None or is_late or not DESIGNS[mesh.schedule].has_parts:
+        return {}
+    left = {id(each) for each in local.experts}
+    found = {}
+    for stage in local.stages:
+        buckets = _in_buckets(stage.part, plan.synchronization.bucket, left)
+        wide = FORMATS[plan.training.gradient_precision]
+        found[stage.number] = Buckets(buckets, copies, wide)
+        left |= {id(each) for each in stage.part.parameters()}
+    return found
+
+
+def launches(
+    local: Local, buckets: Mapping[int, Buckets]
+) -> dict[int, Callable[[], None]]:
+    """Return what begins the sums of each stage when its gradients are there.
+
+    A table of two stages of this rank has its own only at the end of all.
+
+    Args:
+        local: stages of this rank.
+        buckets: of the stages, by number.
+    """
+    stages = [{id(each) for each in stage.part.parameters()} for stage in local.stages]
+    if sum(map(len, stages)) > len(set().union(*stages)):
+        return {}
+    return {number: each.launch for number, each in buckets.items()}
+
+
+def _in_buckets(part: Part, size: Bytes, others: set[int]) -> list[list[nn.Parameter]]:
     """Return the parameters of a stage by bucket, as DDP would have them.
 
     Args:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor import DTensor
+from torch.futures import Future
+
+from calibration.torch_engine.splits.replicas import Copies, summed
 
 
 def local_of(tensor: torch.Tensor) -> torch.Tensor:
@@ -27,7 +30,7 @@ class Sum(NamedTuple):
 
     gradients: list[torch.Tensor]
     total: torch.Tensor
-    work: dist.Work | None
+    work: Future[Any] | None
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -44,32 +47,32 @@ class Sum(NamedTuple):
 @torch.no_grad()
 def begin_sum(
     parameters: Iterable[nn.Parameter],
-    group: dist.ProcessGroup | None,
+    copies: Copies | None,
     dtype: torch.dtype,
     divisor: int = 1,
 ) -> Sum:
-    """Begin to sum gradients over a group in one message.
+    """Begin to sum gradients over ranks in one message.
 
     Args:
         parameters: whose gradients are complete on this rank.
-        group: of the ranks; None if there is no other.
+        copies: the ranks, and what sums between them; None if there is no other.
         dtype: in which they are sent.
         divisor: of the sums [1].
     """
     gradients = [local_of(each.grad) for each in parameters if each.grad is not None]
     flat = torch.cat([each.flatten().to(dtype) for each in gradients]).div_(divisor)
-    work = dist.all_reduce(flat, group=group, async_op=True) if group else None
+    work = None if copies is None else summed(flat, copies)
     return Sum(gradients, flat, work)
 
 
 def sum_gradients(
     parameters: Iterable[nn.Parameter],
-    group: dist.ProcessGroup | None,
+    copies: Copies | None,
     dtype: torch.dtype,
     divisor: int = 1,
 ) -> None:
-    """Sum gradients over a group in one message; see `begin_sum`."""
-    begin_sum(parameters, group, dtype, divisor).finish()
+    """Sum gradients over ranks in one message; see `begin_sum`."""
+    begin_sum(parameters, copies, dtype, divisor).finish()
 
 
 @torch.no_grad()
@@ -80,22 +83,15 @@ def sum_copies(table: nn.Parameter, group: dist.ProcessGroup) -> None:
 
 @torch.no_grad()
 def gradient_norm(
-    parameters: Iterable[nn.Parameter],
-    counted: set[int],
-    groups: Sequence[dist.ProcessGroup],
+    gradients: Iterable[torch.Tensor], groups: Sequence[dist.ProcessGroup]
 ) -> float:
     """Return the norm of the gradient of the whole model.
 
     Args:
-        parameters: of this rank.
-        counted: by `id`, those that no other rank of the group counts.
+        gradients: of this rank, those that no other rank of the groups counts.
         groups: in turn, of ranks that hold parts of one copy of the model.
     """
-    norms = [
-        local_of(each.grad).float().square().sum()
-        for each in parameters
-        if each.grad is not None and id(each) in counted
-    ]
+    norms = [local_of(each).float().square().sum() for each in gradients]
     total = torch.stack(norms).sum() if norms else torch.zeros(())
     for group in groups:
         dist.all_reduce(total, group=group)

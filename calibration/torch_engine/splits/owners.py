@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,33 +30,3 @@ def divide_state(
         parameters, optimizer_class=kind, process_group=group, **settings
     )
     return divided
-
-
-class Owners:
-    """Optimizers with divided states as one: of what different groups have the same."""
-
-    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
-        """Take them together.
-
-        Args:
-            parts: of parameters of their own each.
-        """
-        self.parts = parts
-
-    @property
-    def state(self) -> dict[Any, Any]:
-        """What this rank keeps of all states."""
-        kept: dict[Any, Any] = {}
-        for each in self.parts:
-            kept |= getattr(each, "optim", each).state
-        return kept
-
-    def zero_grad(self, *, set_to_none: bool) -> None:
-        """Forget all gradients."""
-        for each in self.parts:
-            each.zero_grad(set_to_none)
-
-    def step(self, closure: Callable[[], float]) -> None:
-        """Change all parameters."""
-        for each in self.parts:
-            each.step(closure)

@@ -12,7 +12,7 @@ from models.model import Layer, Model
 from models.work import Share
 from simulator.engines.batch.splits import Splits, broadcasting, gathered
 from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
-from simulator.lowering.staged import plan_passes
+from simulator.lowering.staged import casts_before_sending, plan_passes
 from simulator.lowering.stages import layer_parameters
 from simulator.memory.needs import Needs, layer_needs
 from simulator.mesh import Degrees
@@ -56,6 +56,7 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
         element=element_bytes(plan.training.precision),
         operand=operand_bytes(plan.training.precision),
         cast_reads=cast_reads(plan.model.kernels),
+        cast_parts=tensor if casts_before_sending(plan) else 1,
         gradient=element_bytes(plan.training.gradient_precision),
     )
     mesh = plan.parallelism

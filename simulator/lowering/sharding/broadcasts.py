@@ -19,6 +19,7 @@ from simulator.lowering.staged import LoweredStage, copies_tied_table, stages_of
 from simulator.lowering.stages import local_parameters
 from simulator.lowering.tensors import layer_tensors
 from simulator.plan import Plan
+from simulator.plans.layer_choices import expert_of, zero_of
 from simulator.workload import Axis, Body, Message
 from topologies.units import Count
 
@@ -40,6 +41,7 @@ def emit_broadcasts(
         Message("parameters broadcast", "broadcast", axis, element * size)
         for low in stages_of(stages, rank)
         for layer in low.stage.layers
+        if zero_of(mesh, layer)
         for axis, size in _tensors(plan, layer)
     )
     body = Body(f"parameters of rank {rank}", "message", messages)
@@ -51,7 +53,7 @@ def emit_broadcasts(
 def _tensors(plan: Plan, layer: Layer) -> Iterator[tuple[Axis, Count]]:
     """Yield the parameter tensors of a layer: who has the same, and their sizes [1]."""
     mesh, has_copy = plan.parallelism, copies_tied_table(plan)
-    tensor, expert = mesh.tensor, mesh.expert
+    tensor, expert = mesh.tensor, expert_of(mesh, layer)
     for size in layer_tensors(layer, tensor, expert, is_tied_copy=has_copy):
         yield "shard", size
     if 1 < expert < mesh.replicas:

@@ -22,6 +22,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from simulator.lowering.emitter import Draft, Emitter
+from simulator.lowering.held import added
 from simulator.lowering.pipeline import Step
 from simulator.lowering.schedules.actions import Action, Kind
 from simulator.lowering.sharding.messages import (
@@ -32,8 +33,10 @@ from simulator.lowering.sharding.messages import (
 )
 from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.sharding.units import Part, Unit, parts_of
-from simulator.lowering.sharding.visits import Visit, visits_of
+from simulator.lowering.sharding.visits import Order, Visit, visits_of
 from simulator.lowering.staged import LoweredStage, stages_of
+from simulator.lowering.states import held_by_zero
+from simulator.plan import Plan
 from simulator.workload import Body, Item, Repeat, Stream
 
 
@@ -46,6 +49,7 @@ class ShardedPasses:
         rank: of the pipeline.
         rule: how states are divided.
         visits: of the rank.
+        order: of those whose gathering goes ahead.
         place: the next visit.
         num_gathered: visits whose gather is emitted [1].
         sent: the last gather or reduction over the ranks that divide the states.
@@ -57,6 +61,7 @@ class ShardedPasses:
     rank: int
     rule: Sharding
     visits: tuple[Visit, ...]
+    order: Order
     place: int = 0
     num_gathered: int = 0
     sent: tuple[Hashable, ...] = ()
@@ -68,7 +73,8 @@ class ShardedPasses:
         """Return what emits the passes of a rank."""
         mine = stages_of(step.stages, rank)
         parts = parts_of(step.plan, rule, mine)
-        return cls(step, rank, rule, visits_of(rule, step.rows[rank], parts))
+        visits = visits_of(rule, step.rows[rank], parts)
+        return cls(step, rank, rule, visits, Order(rule, visits))
 
     def emit(
         self,
@@ -110,7 +116,10 @@ class ShardedPasses:
         """Emit the present visit's gather, and in a backward pass those ahead of it."""
         action = self.visits[self.place].action
         ahead = 0 if action.kind == "F" else self.rule.prefetch
-        end = min(self.place + ahead + 1, len(self.visits))
+        part = self.visits[self.place].part
+        if part is not None and part.unit.stage < self.rule.stage:
+            ahead = 0
+        end = max([self.place, *self.order.ahead(self.place, ahead)]) + 1
         for place in range(self.num_gathered, end):
             visit = self.visits[place]
             if visit.action != action:
@@ -123,8 +132,8 @@ class ShardedPasses:
             body = _gather_body(emitter, self.rule, unit, is_again=is_again)
             if not body.items:
                 continue
-            bound = place - self.rule.prefetch - 1
-            after = (*self.sent, *([self._key(bound)] if bound >= 0 else []))
+            bound = self.order.behind(place, self.rule.prefetch + 1)
+            after = (*self.sent, *([] if bound is None else [self._key(bound)]))
             key = ("gather", self.rank, place)
             name = f"gather {visit.action} {unit.name}"
             emitter.emit(key, Draft(name, (self.rank,), "gather", body, after))
@@ -149,12 +158,7 @@ class ShardedPasses:
         emitter.emit(self._key(self.place), draft)
 
     def _awaited(self) -> list[Hashable]:
-        """Return the reductions that the next visit waits for.
-
-        Those of ZeRO-1 are summed where gradients are kept, and need no buffer.
-        """
-        if self.rule.stage == 1 and self.rule.is_overlapped:
-            return []
+        """Return the reductions that the next visit waits for."""
         end = len(self.unawaited) - (1 if self.rule.is_overlapped else 0)
         awaited = self.unawaited[: max(end, 0)]
         del self.unawaited[: len(awaited)]
@@ -171,7 +175,7 @@ class ShardedPasses:
         if self.step.plan.stage_times is not None:
             layers, opening = (low.bodies[kind].items,), ()
         copied: tuple[Item, ...] = ()
-        if visit.is_gathered and self.rule.stage == 3 and gathering(self.rule, unit):
+        if visit.is_gathered and unit.stage == 3 and gathering(self.rule, unit):
             copied = (copying_out(self.rule, unit),)
         key = ("visit", kind, opening, copied, *map(id, layers))
         if key not in emitter.bodies:
@@ -197,19 +201,29 @@ class ShardedPasses:
                 self.sent = after
             self.ends[stream] = key
             first = first or key
-        if first:
+        is_awaited = self.rule.has_buffers(unit.stage) or not self.rule.is_overlapped
+        if first and is_awaited:
             self.unawaited.append(first)
 
 
 def emit_new_parameters(
-    emitter: Emitter, rule: Sharding, stages: tuple[LoweredStage, ...], rank: int
+    emitter: Emitter,
+    plan: Plan,
+    rule: Sharding,
+    stages: tuple[LoweredStage, ...],
+    rank: int,
 ) -> None:
     """Emit the gathering of what a rank's optimizer has updated, under ZeRO-1 and 2."""
     mine = stages_of(stages, rank)
-    parameters = sum(low.parameters for low in mine)
-    experts = sum(low.expert_parameters for low in mine)
-    body = _gather_body(emitter, rule, Unit(f"rank {rank}", parameters, experts))
-    if rule.stage == 3 or rule.gathers_in_forward or not body.items:
+    held = held_by_zero(mine)
+    whole = added((1, held[zero]) for zero in (1, 2) if zero in held)
+    if rule.gathers_in_forward or not whole:
+        return
+    parts = [part for own in parts_of(plan, rule, mine).values() for part in own]
+    padding = sum(part.unit.padding for part in parts if part.unit.stage in {1, 2})
+    unit = Unit(f"rank {rank}", *whole[1], padding=padding, stage=1)
+    body = _gather_body(emitter, rule, unit)
+    if not body.items:
         return
     draft = Draft(body.name, (rank,), "gather", body, (("optimizer", rank),))
     emitter.emit(("parameters", rank), draft)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from models.work import Work, memory_work
+from simulator.lowering.experts import gradient_sums
 from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.sharding.units import Unit
 from simulator.workload import Message, Stream
@@ -26,6 +27,8 @@ class Reduction(NamedTuple):
 
 def gathering(rule: Sharding, unit: Unit) -> tuple[Message, ...]:
     """Return the gathering of a unit's parameters: of all, or of each weight."""
+    if unit.stage == 0:
+        return ()
     sizes = unit.weights if rule.gathers_weights else (_dense(unit) + unit.padding,)
     message = Message("parameters", "all-gather", "shard", rule.element)
     return _divided(rule, unit, sizes, message)
@@ -36,15 +39,19 @@ def gathering_again(rule: Sharding, unit: Unit) -> tuple[Message, ...]:
 
     Weights that are dropped after each use, but for the last, which is used next.
     """
-    return gathering(rule, unit)[:-1] if rule.is_regathered else ()
+    return gathering(rule, unit)[:-1] if unit.is_regathered else ()
 
 
 def reductions(rule: Sharding, unit: Unit) -> tuple[Reduction, ...]:
     """Return what sums a unit's gradients, each after the one before.
 
     Over all replicas a reduce-scatter; in hybrid groups that, and an all-reduce of the
-    parts among the ranks that hold the same.
+    parts among the ranks that hold the same. Of what is not divided, an all-reduce.
     """
+    if unit.stage == 0:
+        whole = rule.gradient * unit.parameters, rule.gradient * unit.experts
+        sums = gradient_sums(*whole, has_copies=rule.expert_shards > 1)
+        return (Reduction("data", sums),)
     weights = unit.weights if rule.gathers_weights else ()
     sizes = (*weights, _dense(unit) + unit.padding - sum(weights))
     message = Message("gradients", "reduce-scatter", "shard", rule.gradient)

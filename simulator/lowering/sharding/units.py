@@ -9,7 +9,7 @@ gradients, filled in the order of the backward pass.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from models.mixture import ExpertLinear
@@ -23,6 +23,12 @@ from simulator.lowering.stages import (
 )
 from simulator.lowering.tensors import padding, tied_padding
 from simulator.plan import Plan
+from simulator.plans.layer_choices import (
+    expert_of,
+    recompute_of,
+    reshard_of,
+    zero_of,
+)
 from topologies.units import Count
 
 _KEPT: Count = 100_000
@@ -40,6 +46,10 @@ class Unit:
         weights: those among the others that are a message each; none for one of all
             [1].
         padding: numbers sent with them, so that ranks have equal parts of each [1].
+        stage: of ZeRO; 0 where every rank holds them and all their states.
+        is_resharded: whether they are dropped between forward and backward.
+        is_regathered: whether weights by themselves are gathered once for the
+            recomputation in a backward pass, and again for their gradients.
     """
 
     name: str
@@ -48,14 +58,26 @@ class Unit:
     is_root: bool = False
     weights: tuple[Count, ...] = ()
     padding: Count = 0.0
+    stage: int = 3
+    is_resharded: bool = True
+    is_regathered: bool = False
 
     def joined(self, other: Unit, name: str, *, is_root: bool = False) -> Unit:
-        """Return this unit and another as one."""
+        """Return this unit and another as one, divided as whichever has parameters."""
+        leading = self if self.parameters else other
         parameters = self.parameters + other.parameters
         experts = self.experts + other.experts
         weights = self.weights + other.weights
         padding = self.padding + other.padding
-        return Unit(name, parameters, experts, is_root, weights, padding)
+        return replace(
+            leading,
+            name=name,
+            parameters=parameters,
+            experts=experts,
+            is_root=is_root,
+            weights=weights,
+            padding=padding,
+        )
 
 
 class Part(NamedTuple):
@@ -78,7 +100,7 @@ def parts_of(
 ) -> Mapping[int, tuple[Part, ...]]:
     """Return the parts of a rank's stages, in forward order, by number of the stage."""
     if plan.stage_times is not None:
-        return {low.stage.index: (_whole(low),) for low in stages}
+        return {low.stage.index: (_whole(plan, low),) for low in stages}
     if rule.stage < 3:
         bucket = plan.synchronization.bucket if rule.is_overlapped else float("inf")
         return {
@@ -89,10 +111,16 @@ def parts_of(
     return parts if copies_tied_table(plan) else _with_root(parts, stages)
 
 
-def _whole(low: LoweredStage) -> Part:
+def _whole(plan: Plan, low: LoweredStage) -> Part:
     """Return a stage as one part, for passes whose time is known only as a whole."""
     name = f"stage {low.stage.index}"
-    unit = Unit(name, low.parameters, low.expert_parameters)
+    unit = Unit(
+        name,
+        low.parameters,
+        low.expert_parameters,
+        stage=plan.parallelism.zero,
+        is_resharded=plan.parallelism.reshard,
+    )
     return Part(unit, 0, len(low.stage.layers) - 1)
 
 
@@ -114,6 +142,8 @@ def _layers(plan: Plan, low: LoweredStage) -> tuple[Part, ...]:
 def _buckets(plan: Plan, low: LoweredStage, size: Count) -> tuple[Part, ...]:
     """Return a stage's buckets; one closes with the layer that fills it.
 
+    Or before one that is divided otherwise.
+
     Args:
         plan: of the step.
         low: the stage.
@@ -123,12 +153,24 @@ def _buckets(plan: Plan, low: LoweredStage, size: Count) -> tuple[Part, ...]:
     last = len(low.stage.layers) - 1
     filled = empty = Unit("", 0.0)
     for place in range(last, -1, -1):
+        own = _unit(plan, low.stage.layers[place])
+        if filled.parameters and own.parameters and own.stage != filled.stage:
+            parts.append(Part(_filled_up(plan, filled), place + 1, last))
+            filled, last = empty, place
         name = f"bucket {len(parts)} of stage {low.stage.index}"
-        filled = filled.joined(_unit(plan, low.stage.layers[place]), name)
+        filled = filled.joined(own, name)
         if filled.parameters >= size or place == 0:
-            parts.append(Part(filled, place, last))
+            parts.append(Part(_filled_up(plan, filled), place, last))
             filled, last = empty, place - 1
     return tuple(reversed(parts))
+
+
+def _filled_up(plan: Plan, unit: Unit) -> Unit:
+    """Return a bucket whose ranks have equal parts, as torch's collectives ask."""
+    if plan.training.framework != "torch" or not unit.stage:
+        return unit
+    rest = (unit.experts - unit.parameters) % plan.parallelism.shard
+    return replace(unit, padding=rest)
 
 
 def _with_root(
@@ -156,7 +198,8 @@ def _with_root(
 
 def _unit(plan: Plan, layer: Layer) -> Unit:
     """Return a layer as a unit by itself."""
-    tensor, expert = plan.parallelism.tensor, plan.parallelism.expert
+    mesh = plan.parallelism
+    tensor, expert = mesh.tensor, expert_of(mesh, layer)
     has_copy = copies_tied_table(plan)
     return Unit(
         layer.name,
@@ -164,6 +207,9 @@ def _unit(plan: Plan, layer: Layer) -> Unit:
         expert_parameters(layer, tensor, expert),
         weights=_weights(plan, layer),
         padding=_padding(plan, layer),
+        stage=zero_of(mesh, layer),
+        is_resharded=reshard_of(mesh, layer),
+        is_regathered=mesh.gather == "weight" and recompute_of(mesh, layer) == "full",
     )
 
 
@@ -176,13 +222,14 @@ def _padding(plan: Plan, layer: Layer) -> Count:
         dimension 0, and every part is as large as the first.
     """
     mesh = plan.parallelism
-    is_fsdp = mesh.zero == 3 and plan.training.framework == "torch"
+    is_fsdp = zero_of(mesh, layer) == 3 and plan.training.framework == "torch"
     if not is_fsdp or mesh.replicas == 1:
         return 0.0
+    is_whole = expert_of(mesh, layer) == 1
     own = sum(
         padding(operator, mesh.tensor, mesh.shard)
         for operator in layer.operators
-        if mesh.expert == 1 or not isinstance(operator, ExpertLinear)
+        if is_whole or not isinstance(operator, ExpertLinear)
     )
     has_copy = copies_tied_table(plan) and layer.tied_to is not None
     return own + (tied_padding(layer, mesh.tensor, mesh.shard) if has_copy else 0.0)
@@ -195,8 +242,8 @@ def _weights(plan: Plan, layer: Layer) -> tuple[Count, ...]:
 
     Source: DeepSpeed, `stage3_param_persistence_threshold`, 100 000 by default.
     """
-    if plan.parallelism.gather == "layer":
+    mesh = plan.parallelism
+    if mesh.gather == "layer" or zero_of(mesh, layer) < 3:
         return ()
-    tensor = plan.parallelism.tensor
-    each = (local_parameters(operator, tensor) for operator in layer.operators)
+    each = (local_parameters(operator, mesh.tensor) for operator in layer.operators)
     return tuple(count for count in each if count > _KEPT)

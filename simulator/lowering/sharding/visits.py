@@ -12,9 +12,10 @@ Source: of torch's pipelines, `PipelineStage.backward_maybe_with_nosync` of torc
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -24,7 +25,12 @@ from simulator.lowering.sharding.rule import Sharding
 from simulator.lowering.sharding.units import Part, Unit
 from topologies.units import Bytes, Count
 
-_NEEDING: dict[int, tuple[Kind, ...]] = {1: ("F",), 2: ("F",), 3: ("F", "B", "I")}
+_NEEDING: dict[int, tuple[Kind, ...]] = {
+    0: (),
+    1: ("F",),
+    2: ("F",),
+    3: ("F", "B", "I"),
+}
 
 
 class Visit(NamedTuple):
@@ -105,41 +111,70 @@ class _Walk:
             self.under_way.add(place)
         else:
             self.under_way.discard(place)
-        needs = self._gathers and action.kind in _NEEDING[self.rule.stage]
+        needs = self._gathers(unit) and action.kind in _NEEDING[unit.stage]
         is_gathered = bool(needs and unit.parameters and unit not in self.there)
         if is_gathered:
             self.there.add(unit)
         held = sum(each.parameters for each in self.there)
         if self._is_dropped(action, part, then):
             self.there.discard(unit)
-        is_reduced = bool(self._reduces(action) and part.is_owner and unit.parameters)
+        is_reduced = bool(
+            self._reduces(action, unit) and part.is_owner and unit.parameters
+        )
         return Visit(action, part, is_gathered, is_reduced, held)
 
-    @property
-    def _gathers(self) -> bool:
-        return self.rule.stage == 3 or self.rule.gathers_in_forward
+    def _gathers(self, unit: Unit) -> bool:
+        return unit.stage == 3 or self.rule.gathers_in_forward
 
-    def _reduces(self, action: Action) -> bool:
-        """Return whether gradients are reduced in a pass."""
+    def _reduces(self, action: Action, unit: Unit) -> bool:
+        """Return whether a unit's gradients are reduced in a pass."""
         makes = action.kind in {"B", "W"}
-        return makes and (self.rule.is_reduced_each or action in self.last)
+        is_last = action in self.last
+        return makes and (is_last or not self.rule.keeps_whole_gradients(unit.stage))
 
     def _is_dropped(
         self, action: Action, part: Part, then: tuple[Action, Part] | None
     ) -> bool:
         """Return whether a unit is dropped after a visit."""
-        if self.rule.stage < 3 or not part.is_owner or action.kind == "W":
+        if part.unit.stage < 3 or not part.is_owner or action.kind == "W":
             return False
         is_idle = all(stage != action.stage for stage, _ in self.under_way)
         if action.kind == "F":
             is_next = then is not None and then[1] is part and then[0].kind != "F"
             is_kept = part.unit.is_root or (is_next and not self.rule.stays_behind)
-            return self.rule.is_resharded and not is_kept
+            return part.unit.is_resharded and not is_kept
         if self.rule.stays_behind:
             return False
         if part.unit.is_root:
             return is_idle
-        return self.rule.is_resharded or (is_idle and not self.rule.is_lasting)
+        return part.unit.is_resharded or (is_idle and not self.rule.is_lasting)
+
+
+class Order:
+    """The visits of units that are divided as the plan says, in order.
+
+    Others gather nothing, and are passed over when gathering goes ahead: torch
+    prefetches the next of the modules that it divides.
+
+    Fields:
+        places: of those visits.
+        before: how many of them come before each visit [1].
+    """
+
+    def __init__(self, rule: Sharding, visits: tuple[Visit, ...]) -> None:
+        counts = [v.part is None or v.part.unit.stage == rule.stage for v in visits]
+        self.places = [place for place, is_one in enumerate(counts) if is_one]
+        self.before = [0, *accumulate(counts)][:-1]
+
+    def ahead(self, place: int, number: int) -> list[int]:
+        """Return the next such visits behind a place."""
+        first = bisect_right(self.places, place)
+        return self.places[first : first + number]
+
+    def behind(self, place: int, number: int) -> int | None:
+        """Return the visit so many before a place; None before the first."""
+        found = self.before[place] - number
+        return self.places[found] if found >= 0 else None
 
 
 def held_bytes(rule: Sharding, visits: tuple[Visit, ...]) -> tuple[Bytes, ...]:
@@ -147,22 +182,27 @@ def held_bytes(rule: Sharding, visits: tuple[Visit, ...]) -> tuple[Bytes, ...]:
 
     During a visit of ZeRO-3 there are the units that are gathered, those gathered ahead
     of it, and, if it makes gradients that are reduced, these as computed and one
-    message of them: its own, or that of the visit before. Of ZeRO-2 there are two
-    buckets, of ZeRO-1 nothing: whole parameters and gradients are kept anyway.
+    message of them: its own, or that of the visit before. Where whole gradients were
+    kept, the part that is left of them comes beside the whole. Of ZeRO-2 there are two
+    buckets; of ZeRO-1, of layers that are not divided, and of ZeRO-2 that keeps whole
+    gradients nothing: those are summed where they are.
     """
     if rule.stage < 3:
-        if rule.keeps_whole_gradients:
-            return (0.0,) * len(visits)
-        buckets = [0.0, *(each for each in map(_reduced, visits) if each)]
-        most = rule.gradient * max(one + then for one, then in pairwise(buckets))
-        return (most,) * len(visits)
+        buckets = [0.0, *(each for each in _scattered(rule, visits) if each)]
+        most = max((one + then for one, then in pairwise(buckets)), default=0.0)
+        return (rule.gradient * most,) * len(visits)
+    order = Order(rule, visits)
     found: list[Bytes] = []
     before = 0.0
-    for place, visit in enumerate(visits):
-        ahead = visits[place + 1 : place + 1 + rule.prefetch]
+    for place, reduced in enumerate(_scattered(rule, visits)):
+        visit = visits[place]
+        ahead = (visits[each] for each in order.ahead(place, rule.prefetch))
         held = rule.element * (visit.held + sum(_gathered(each) for each in ahead))
-        reduced = _reduced(visit)
-        held += rule.element * reduced + rule.gradient * max(reduced, before)
+        held += rule.gradient * max(reduced, before)
+        if visit.part and visit.part.unit.stage == rule.stage:
+            held += rule.element * reduced
+            if rule.keeps_whole_gradients(rule.stage):
+                held += rule.gradient * reduced / rule.shards
         found.append(held)
         before = reduced
     return tuple(found)
@@ -172,5 +212,11 @@ def _gathered(visit: Visit) -> Count:
     return visit.part.unit.parameters if visit.part and visit.is_gathered else 0.0
 
 
-def _reduced(visit: Visit) -> Count:
-    return visit.part.unit.parameters if visit.part and visit.is_reduced else 0.0
+def _scattered(rule: Sharding, visits: tuple[Visit, ...]) -> list[Count]:
+    """Return the gradients of each visit that are copied to be sent [1]."""
+    return [
+        visit.part.unit.parameters
+        if visit.part and visit.is_reduced and rule.has_buffers(visit.part.unit.stage)
+        else 0.0
+        for visit in visits
+    ]
