@@ -14,7 +14,7 @@ from torch import nn
 from calibration.modules import Network, build, loss
 from calibration.torch_engine.batches import cut, in_format, of_all, whole_batch
 from calibration.torch_engine.building import FORMATS
-from calibration.torch_engine.optimizers import known_loss, make_optimizer
+from calibration.torch_engine.optimizers import make_optimizer
 from calibration.torch_engine.rank import Member
 from calibration.torch_engine.splits.portions import num_portions, samples_of
 from calibration.torch_engine.task import Assignment
@@ -42,7 +42,7 @@ def reference(task: Assignment, member: Member) -> dict[str, Any]:
             given = in_format(inputs, dtype)
             outputs = network(*given) if isinstance(given, tuple) else network(given)
             (wanted(outputs, targets) / count).backward()
-        optimizer.step(known_loss)
+        optimizer.step()
     return named_values(network)
 
 

@@ -19,7 +19,6 @@ from calibration.torch_engine.groups import Groups, wanted_axes
 from calibration.torch_engine.learnt import counted, learnt
 from calibration.torch_engine.looking import looked_at
 from calibration.torch_engine.optimizers import (
-    known_loss,
     make_optimizer,
     optimizer_kind,
 )
@@ -127,7 +126,7 @@ class Trainer:
         with loss_parallel() if is_divided else nullcontext():
             losses = self._run(*own_batch(self.task, self.local, self.groups, number))
         self._finish()
-        self.optimizer.step(known_loss)
+        self.optimizer.step()
         if losses:
             self.losses.append(float(torch.stack(losses).float().mean()))
 

@@ -9,7 +9,6 @@ Limits: on a GPU all messages pass through the memory of its host.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -80,13 +79,8 @@ class Worker:
         for pieces in self._pulls:
             self._pull(pieces)
 
-    def step(self, closure: Callable[[], float] | None = None) -> None:
-        """End what is under way, so that all that was pushed is pulled, if at once.
-
-        Args:
-            closure: what optimizers of torch may ask for the loss; not needed.
-        """
-        del closure
+    def step(self) -> None:
+        """End what is under way, so that all that was pushed is pulled, if at once."""
         for number, moving in enumerate(self._pushing):
             summed = _ended("push", moving)
             if summed is not None:

@@ -13,7 +13,7 @@ Source: Rajbhandari et al., arXiv:1910.02054, section 5.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,13 +125,8 @@ class Divided:
             bucket.own.grad = bucket.total.to(bucket.own.dtype)
             bucket.total = None
 
-    def step(self, closure: Callable[[], float] | None = None) -> None:
-        """Update this rank's parts, and gather those of all, unless forwards do.
-
-        Args:
-            closure: what optimizers of torch may ask for the loss; not needed.
-        """
-        del closure
+    def step(self) -> None:
+        """Update this rank's parts, and gather those of all, unless forwards do."""
         self._optimizer.step()
         if self._rule.gathers_in_forward:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,7 +57,7 @@ class Owners:
         for each in self.parts:
             each.zero_grad()
 
-    def step(self, closure: Callable[[], float]) -> None:
+    def step(self) -> None:
         """Change all parameters."""
         for each in self.parts:
-            each.step(closure)
+            each.step()
