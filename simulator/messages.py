@@ -26,7 +26,7 @@ from topologies.units import Bytes, Count, Seconds
 if TYPE_CHECKING:
     from simulator.job import Job
 
-_ROUNDING = 1e-12  # of sums in another order
+_ROUNDING = 1e-11  # of sums in another order
 _WITHOUT_CHOICE = {"send", "neighbour-exchange"}
 
 

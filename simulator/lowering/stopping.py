@@ -14,7 +14,7 @@ inside it; experts whose rows go back to other devices are repeated whole.
 
 Source: pytorch/pytorch, pull requests 90105 and 96866 (in torch since 2.1, for
 checkpoints that are not reentrant); the operators, what torch 2.13 executes
-(`tests/torch/test_recomputation.py`).
+(`tests/torch/test_recomputed_flop.py`).
 """
 
 from __future__ import annotations

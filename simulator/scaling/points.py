@@ -13,8 +13,6 @@ from simulator.result import Result, Status
 from simulator.utilization import model_flop
 from topologies.units import Bytes, Flop, FlopPerSecond, PerSecond, Ratio, Seconds
 
-_ROUNDING = 1e-9  # of sums over layers
-
 PointStatus = Status | Literal["invalid", "infeasible"]
 
 
@@ -107,7 +105,7 @@ def measures_of(result: Result) -> Measures:
 
 def same_work(one: Measures, other: Measures) -> bool:
     """Return whether a sample costs as many FLOP, so that samples/s compare."""
-    return isclose(one.sample_flop, other.sample_flop, rel_tol=_ROUNDING)
+    return isclose(one.sample_flop, other.sample_flop)  # but for rounding
 
 
 def are_alike(points: Iterable[Point]) -> bool:

@@ -121,7 +121,7 @@ def test_the_report_and_json_name_the_busiest_links():
     result = simulate(networked("ring", data=4, hidden=512))
     text, data = text_report(result), result.to_json()
     assert "network: ring of 4" in text
-    assert "all-reduce of" in text
+    assert "all-reduce  data 4" in text
     assert "host 0 → host 1" in text
     network = json.loads(json.dumps(data, allow_nan=False))["network"]
     assert set(network) == {"ring_orders", "busiest_links", "approximate"}

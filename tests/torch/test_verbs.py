@@ -81,10 +81,12 @@ def test_unequal_ledgers_end_with_exit_code_4(capsys, plan_file, monkeypatch):
 
 
 def test_what_cannot_be_run_is_a_fault_of_the_plan(capsys, plan_file):
-    changes = ["--set", "training.optimizer=lbfgs"]
-    code, _, err = called(capsys, "run", plan_file, *changes)
+    changes = ["parallelism.zero=3", "parallelism.gather=weight"]
+    words = [word for change in changes for word in ("--set", change)]
+    code, _, err = called(capsys, "run", plan_file, *words)
     assert code == 2
-    assert "training.optimizer: L-BFGS is simulated, but not run yet" in err
+    assert "parallelism.gather: weight: " in err
+    assert "is simulated, but not run yet" in err
 
 
 def test_parameter_servers_are_processes_beside_the_ranks(capsys, plan_file):
