@@ -111,6 +111,7 @@ def _head(shape: TransformerShape) -> Layer:
     )
     elements = float(tokens * vocabulary)
     moved = LOSS["engine" if shape.fused_loss else shape.kernels]
+    metrics = (_metrics(elements, shape.loss_metrics),) if shape.loss_metrics else ()
     loss = Elementwise(
         "cross entropy",
         forward_bytes=elements * moved.forward,
@@ -124,12 +125,41 @@ def _head(shape: TransformerShape) -> Layer:
     )
     return Layer(
         "head",
-        (*before, logits, loss),
+        (*before, logits, *metrics, loss),
         tokens,
         role="head",
         tied_to="embedding" if shape.tied else None,
         reads=_BERT_READS if is_bert else CHAIN,
         leaves=("next sentence",) if is_bert else (),
+    )
+
+
+def _metrics(elements: float, count: int) -> Elementwise:
+    """Return losses that metrics compute again, which keep nothing.
+
+    Each is the forward of torch's `cross_entropy`, whatever kernels the loss has: under
+    autocast it copies the logits to fp32 and writes the logarithms of the softmax.
+
+    Limits: Composer does so after the backward, when the activations are gone, so what
+    it holds of logits meanwhile (10 bytes an element) is not in the peak.
+
+    Source: mosaicml/composer v0.16.4, `composer/trainer/trainer.py`
+    (`_eval_train_metrics`) and `composer/metrics/nlp.py`.
+
+    Args:
+        elements: of the logits of a sample [1].
+        count: of metrics [1].
+    """
+    moved = LOSS["eager"]
+    return Elementwise(
+        "metrics",
+        forward_bytes=elements * moved.forward * count,
+        backward_bytes=0.0,
+        split=Split.INNER,
+        launches=(moved.launches[0] * count, 0),
+        scales=False,
+        kind="loss",
+        function=Loss("cross entropy"),
     )
 
 

@@ -35,9 +35,10 @@ TRANSFORMER_KEYS = (
     "attention",
     "kernels",
     "fused_loss",
+    "loss_metrics",
     "dropout",
 )
-_FROM_ZERO = ("shared_experts", "dense_layers", "query_rank")
+_FROM_ZERO = ("loss_metrics", "shared_experts", "dense_layers", "query_rank")
 
 
 def free_shape(family: str, changes: Mapping[str, object]) -> TransformerShape:

@@ -109,6 +109,7 @@ class TransformerShape:
             (`compiled`), or Transformer Engine's (`engine`).
         fused_loss: whether one kernel makes loss and gradient of the logits in any
             case.
+        loss_metrics: losses computed again from the logits, for metrics alone [1].
         head_width: features of a head; 0 for h / a [1].
         experts: a mixture in place of the feed-forward part, if any.
         latent: of latent attention, if it is that.
@@ -128,6 +129,7 @@ class TransformerShape:
     attention: Attention = "materialized"
     kernels: Kernels = "library"
     fused_loss: bool = False
+    loss_metrics: int = 0
     head_width: int = 0
     experts: Experts | None = None
     latent: Latent | None = None

@@ -71,6 +71,13 @@ class ModelSection(Section):
         description="Whether one kernel makes the loss and the gradient of the logits,"
         " in their place; left out, in Transformer Engine only.",
     )
+    loss_metrics: DimensionOrNone | None = Field(
+        default=None,
+        description="Times that metrics compute the loss again in a training step, from"
+        " the same logits and without gradients, as torch's cross_entropy does; left"
+        " out, none.",
+        examples=[2],
+    )
     dropout: bool | None = Field(
         default=None,
         description="Whether blocks drop activations at random; left out, as the"
