@@ -25,7 +25,7 @@ _ELEMENT = 4  # bytes of fp32
 _FLOP_RATE = parse_quantity(
     "1 TFLOP/s", "FLOP/s"
 )  # about that of the device below, to make compute worth a part
-_MOST_OF_ALL = 3_000  # Mbit/s that all hosts together may send
+_MOST_OF_ALL = 2_400  # Mbit/s that all hosts together may send (`capacity`)
 
 
 def draw(rng: Random, kind: str) -> Drawn:
