@@ -18,6 +18,7 @@ from simulator.plans.fields import (
     Quantity,
     Threshold,
 )
+from simulator.plans.layer_records import LayerSection
 from simulator.plans.model_records import ModelSection
 from simulator.plans.network_fields import Order, RingOrder
 from simulator.plans.network_records import (
@@ -28,7 +29,7 @@ from simulator.plans.network_records import (
     NodeSection,
 )
 from simulator.plans.section import Degree, Dimension, Section
-from simulator.plans.split_records import DERIVED, LayerSection, ParallelismSection
+from simulator.plans.split_records import DERIVED, ParallelismSection
 from simulator.plans.stage_times import StageTimesSection
 from simulator.plans.training_records import SynchronizationSection, TrainingSection
 
