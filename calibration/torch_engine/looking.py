@@ -1,4 +1,4 @@
-"""A step taken apart: when a rank computed, when collectives were under way.
+"""A step timed, or taken apart: when a rank computed, when collectives were under way.
 
 Limits: of sends and receives only the ranks' waiting shows, not when bytes travel, so
 they are left out: waiting for them is neither computing nor a collective.
@@ -6,17 +6,27 @@ they are left out: waiting for them is neither computing nor a collective.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import torch.distributed as dist
 from torch.profiler import ProfilerActivity, profile
 
 from calibration.torch_engine.task import Span, Spans
-from topologies.units import parse_quantity
+from topologies.units import Seconds, parse_quantity
 
 _BACKENDS = ("gloo:", "nccl:", "served:")  # the last as servers' workers say
 _WAITING = ("send", "recv", "barrier")
 _MICROSECOND = parse_quantity("1 us", "s")
+
+
+def timed(step: Callable[[], None]) -> Seconds:
+    """Do a step and return how long it took, from all ranks' start [s]."""
+    dist.barrier()
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
 
 
 def looked_at(step: Callable[[], None]) -> Spans:

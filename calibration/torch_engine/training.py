@@ -17,7 +17,7 @@ from calibration.torch_engine.batches import own_batch
 from calibration.torch_engine.building import build_local, loss_of
 from calibration.torch_engine.groups import Groups, wanted_axes
 from calibration.torch_engine.learnt import counted, learnt
-from calibration.torch_engine.looking import looked_at
+from calibration.torch_engine.looking import looked_at, timed
 from calibration.torch_engine.optimizers import (
     make_optimizer,
     optimizer_kind,
@@ -56,7 +56,7 @@ def train(task: Assignment, member: Member) -> Report:
     times = []
     for number in range(task.warm_up + 1, task.warm_up + 1 + task.steps):
         member.tell(f"step {number}")
-        times.append(trainer.timed(number))
+        times.append(timed(partial(trainer.step, number)))
     member.tell("the step looked at")
     last = task.warm_up + 1 + task.steps
     spans = trainer.looked_at(last) if task.is_looked_at else ()
@@ -129,13 +129,6 @@ class Trainer:
         self.optimizer.step()
         if losses:
             self.losses.append(float(torch.stack(losses).float().mean()))
-
-    def timed(self, number: int) -> float:
-        """Do one step and return how long it took, from all ranks' start [s]."""
-        dist.barrier()
-        begin = time.perf_counter()
-        self.step(number)
-        return time.perf_counter() - begin
 
     def record(self, number: int) -> Recorder:
         """Do one step and return what was recorded of it."""

@@ -21,6 +21,11 @@ def rules_of(parallelism: ParallelismSection, layer: Layer) -> list[LayerSection
     return [rule for place, rule in enumerate(rules) if holds(rule, place, layer)]
 
 
+def named_by(rule: LayerSection, place: int, model: Model) -> list[Layer]:
+    """Return the layers of a model that a table is for, in order."""
+    return [layer for layer in model.layers if holds(rule, place, layer)]
+
+
 def holds(rule: LayerSection, place: int, layer: Layer) -> bool:
     """Return whether a table, the `place`-th of a plan, holds for a layer."""
     if not fnmatchcase(layer.name, rule.match):

@@ -13,8 +13,8 @@ from simulator.plans.building import layer_has_attention
 from simulator.plans.chosen_blocks import with_chosen_blocks
 from simulator.plans.hints import choices
 from simulator.plans.layer_choices import (
-    holds,
     layers_by_neurons,
+    named_by,
     neuron_rule,
     product_of,
     recompute_of,
@@ -94,7 +94,7 @@ def _recompute_faults(parallelism: ParallelismSection, model: Model) -> Iterator
     """
     is_special = parallelism.recompute_early or not parallelism.recompute_all
     for index, rule in enumerate(parallelism.layers):
-        named = [layer for layer in model.layers if holds(rule, index, layer)]
+        named = named_by(rule, index, model)
         chosen = {recompute_of(parallelism, layer) for layer in named}
         has_any = any(map(layer_has_attention, named))
         if rule.recompute == "selective" and "selective" in chosen and not has_any:

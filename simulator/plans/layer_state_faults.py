@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from models.model import Layer, Model
 from simulator.errors import Fault
-from simulator.plans.layer_choices import holds, zero_of
+from simulator.plans.layer_choices import named_by, zero_of
 from simulator.plans.records import LayerSection, ParallelismSection
 
 _KEY = "parallelism.layers"
@@ -24,7 +24,7 @@ def layer_state_faults(
     """
     for index, rule in enumerate(parallelism.layers):
         key = f"{_KEY}[{index}]"
-        named = [layer for layer in model.layers if holds(rule, index, layer)]
+        named = named_by(rule, index, model)
         if rule.zero is not None and rule.zero > parallelism.zero:
             problem = (
                 f"{rule.zero}, but all other layers have zero = {parallelism.zero}"

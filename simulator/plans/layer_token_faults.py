@@ -12,7 +12,7 @@ from models.flash_attention import FlashAttention
 from models.mixture import ExpertLinear
 from models.model import Model
 from simulator.errors import Fault
-from simulator.plans.layer_choices import holds
+from simulator.plans.layer_choices import named_by
 from simulator.plans.records import ParallelismSection
 
 
@@ -27,7 +27,7 @@ def layer_token_faults(
     """
     for index, rule in enumerate(parallelism.layers):
         key = f"parallelism.layers[{index}]"
-        named = [layer for layer in model.layers if holds(rule, index, layer)]
+        named = named_by(rule, index, model)
         operators = [operator for layer in named for operator in layer.operators]
         other = next((layer for layer in named if layer.role != "block"), None)
         if rule.context and other:

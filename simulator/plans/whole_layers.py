@@ -20,7 +20,7 @@ from itertools import pairwise
 from models.model import Layer, Model
 from models.operators import Split
 from simulator.errors import Fault
-from simulator.plans.layer_choices import holds
+from simulator.plans.layer_choices import holds, named_by
 from simulator.plans.records import LayerSection, ParallelismSection
 
 _KEY = "parallelism.layers"
@@ -70,7 +70,7 @@ def whole_layer_faults(
         if rule.tensor is None:
             continue
         key = f"{_KEY}[{index}].tensor"
-        named = [layer for layer in model.layers if holds(rule, index, layer)]
+        named = named_by(rule, index, model)
         for layer in dict.fromkeys(named):
             yield from _layer_faults(key, layer, model)
         for layer, other in pairwise(model.layers):

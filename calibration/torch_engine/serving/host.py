@@ -7,7 +7,6 @@ Limits: it waits through their passes, and no longer than one rank waits for ano
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 import torch.distributed as dist
@@ -83,13 +82,6 @@ class Host:
         for number in range(len(self._layout.segments)):
             for path, keeper in self._paths:
                 self._give(path, keeper, path.pulls[number])
-
-    def timed(self, number: int) -> float:
-        """Serve one step and return how long it took, from all ranks' start [s]."""
-        dist.barrier()
-        begin = time.perf_counter()
-        self.step(number)
-        return time.perf_counter() - begin
 
     def record(self, number: int) -> Recorder:
         """Serve one step and return what was recorded of it."""
