@@ -32,7 +32,7 @@ pytestmark = needs_emulation
 LONG = {"rate": "50 Mbit/s", "model": {"family": "mlp", "widths": [4096] * 3}}
 BEGUN = 2.0  # seconds after which ranks send, or at least have begun to
 PATIENCE = 5.0
-DEADLINE = 20.0  # seconds for processes to vanish; they take milliseconds
+DEADLINE = 20.0  # seconds for processes to appear or vanish; they take milliseconds
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +42,16 @@ def nothing_left():
         pass
     before = children(), spaces()
     yield
+    assert _becomes_true(lambda: _is_gone(before))
+
+
+def _becomes_true(is_so):
     until = time.monotonic() + DEADLINE
-    while not _is_gone(before) and time.monotonic() < until:
+    while not is_so():
+        if time.monotonic() > until:
+            return False
         time.sleep(0.02)
-    assert _is_gone(before)
+    return True
 
 
 def _is_gone(before):
@@ -82,6 +88,7 @@ def failing(blow):
 
 def inside(process):
     """The rank itself, which lives inside its host; `process` waits for it."""
+    assert _becomes_true(lambda: children(process))
     (rank,) = children(process)
     return rank
 
@@ -147,18 +154,19 @@ def test_nothing_is_left_if_the_parent_is_killed(tmp_path, monkeypatch, blow):
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    with parent.stdout:
-        own = set(parent.stdout.readline().split())
-    assert len(own) == 3
-    assert own <= spaces()
-    time.sleep(BEGUN)
-    parent.send_signal(blow)
-    parent.wait(DEADLINE)
-    until = time.monotonic() + DEADLINE
-    while (marked(mark) or own & spaces()) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not marked(mark)
-    assert not own & spaces()
+    try:
+        with parent.stdout:
+            own = set(parent.stdout.readline().split())
+        assert len(own) == 3
+        # Ranks are forked when the networks are named; they enter them by themselves.
+        assert _becomes_true(lambda: own <= spaces())
+        time.sleep(BEGUN)
+        parent.send_signal(blow)
+        parent.wait(DEADLINE)
+    finally:
+        parent.kill()  # does nothing if it ended
+        parent.wait()
+    assert _becomes_true(lambda: not marked(mark) and not own & spaces())
 
 
 def test_the_program_ends_with_exit_code_1_if_a_rank_is_killed(tmp_path):
@@ -169,9 +177,7 @@ def test_the_program_ends_with_exit_code_1_if_a_rank_is_killed(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    until = time.monotonic() + DEADLINE
-    while len(ranks_of(program.pid)) < 3 and time.monotonic() < until:
-        time.sleep(0.1)
+    assert _becomes_true(lambda: len(ranks_of(program.pid)) >= 3)
     time.sleep(BEGUN)
     os.kill(min(ranks_of(program.pid)), signal.SIGKILL)
     _, said = program.communicate(timeout=2 * DEADLINE)
