@@ -67,7 +67,8 @@ def predict_batch(
 
     Raises:
         ValueError: the plan divides tokens, experts or states, runs products in chunks,
-            its blocks are not equal, or its replicas do not agree by all-reduce.
+            or passes in pairs, its blocks are not equal, or its replicas do not agree
+            by all-reduce.
     """
     if plan.synchronization.scheme != "all-reduce":
         raise ValueError(f"no closed form for {plan.synchronization.scheme}")
@@ -77,6 +78,8 @@ def predict_batch(
         raise ValueError(problem)
     if mesh.async_tensor:
         raise ValueError("the batch engine does not price async_tensor")
+    if mesh.passes_overlap:
+        raise ValueError("the batch engine does not price overlap_passes")
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))
