@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from simulator.api import run
 from simulator.api import simulate as predict
+from simulator.engines.batch import predict_batch
 from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
@@ -19,6 +20,7 @@ from simulator.lowering.turns import Cutter
 from simulator.messages import step_messages
 from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
+from simulator.splits import all_splits
 from simulator.workload import Measured, Message, Role, Workload
 from tests.laws.small_plans import slowed_profile
 from tests.laws.spread_plans import EXPERTS, spread
@@ -278,6 +280,13 @@ def test_passes_that_gather_between_their_layers_run_one_after_the_other():
     own = job.plan.replace({"parallelism.zero": 3})
     workload = prepare(own).workload
     assert not any(op.stream == "exchange" for op in workload.ops)
+
+
+def test_arrays_of_plans_have_no_pairs():
+    plain = spread(schedule="interleaved", chunks=2, pipeline=2, microbatches=4)
+    own = plain.replace({"parallelism.overlap_passes": True})
+    with pytest.raises(ValueError, match="overlap_passes"):
+        predict_batch(own, all_splits(own))
 
 
 DEEPSEEK = {

@@ -78,7 +78,7 @@ def predict_batch(
         raise ValueError(problem)
     if mesh.async_tensor:
         raise ValueError("the batch engine does not price async_tensor")
-    if mesh.passes_overlap:
+    if mesh.overlap_passes:
         raise ValueError("the batch engine does not price overlap_passes")
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
