@@ -32,7 +32,7 @@ pytestmark = needs_emulation
 LONG = {"rate": "50 Mbit/s", "model": {"family": "mlp", "widths": [4096] * 3}}
 BEGUN = 2.0  # seconds after which ranks send, or at least have begun to
 PATIENCE = 5.0
-DEADLINE = 60.0  # seconds for processes to appear or vanish; on an idle machine one
+DEADLINE = 120.0  # seconds for processes to appear or vanish; on an idle machine one
 
 
 @pytest.fixture(autouse=True)
