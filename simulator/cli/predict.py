@@ -24,7 +24,7 @@ from simulator.cli.options import (
 if TYPE_CHECKING:
     from simulator.one_collective.plan import CollectivePlan
     from simulator.plan import Plan
-    from simulator.result import Engine, Result
+    from simulator.results.result import Engine, Result
     from topologies.graphs.arrays import Floats
 
 
@@ -105,7 +105,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
 
         texts["explain"] = explained(result)
     if sources:
-        from simulator.sources import sources as sources_of
+        from simulator.reporting.sources import sources as sources_of
 
         texts["sources"] = sources_of(result)
     if as_json:
@@ -116,7 +116,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
         click.echo("\n\n".join([text_report(result), *texts.values()]))
     _write(result, trace, plot)
     if plot_network:
-        from simulator.located.use import utilization
+        from simulator.results.links import utilization
 
         used = utilization(result) if result.job.located else None
         _draw_network(loaded, used, plot_network, seed)

@@ -26,7 +26,7 @@ from simulator.errors import Fault, Infeasible, PlanError
 
 if TYPE_CHECKING:
     from simulator.plan import Plan
-    from simulator.result import Engine
+    from simulator.results.result import Engine
     from simulator.scaling import Scaling, Study
 
 

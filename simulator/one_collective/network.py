@@ -22,18 +22,14 @@ from simulator.located.hosts import Hosts
 from simulator.located.locate import own_place
 from simulator.located.mesh import Group, Mesh
 from simulator.located.rings import Rings
-from simulator.located.use import (
-    approximation,
-    busiest_of,
-    network_json,
-    network_lines,
-)
 from simulator.mesh import Degrees
 from simulator.network import Traffic
+from simulator.one_collective.checks import options_of, parts
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import CollectivePart, alone
-from simulator.plans.collective_checks import options_of, parts
 from simulator.pricing.choice import AUTO, candidates, serves
+from simulator.reporting.network import network_lines
+from simulator.results.links import approximation, busiest_of, network_json
 from topologies.graphs import CutError, GraphError
 from topologies.graphs.arrays import Floats
 from topologies.profile import Profile

@@ -1,6 +1,6 @@
 """How long one collective takes, by which algorithm and protocol: the answer.
 
-Where the plan names a graph, its links are shared (`collective_network.py`).
+Where the plan names a graph, its links are shared (`network.py`).
 
 Limits: without a graph, idle, equal links on non-blocking switches; nothing else runs.
 The time is the collective's own, without what the host needs to issue it.
@@ -16,8 +16,8 @@ from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
 from simulator.errors import Fault, PlanError
 from simulator.mesh import Degrees
+from simulator.one_collective.checks import options_of, parts
 from simulator.one_collective.plan import CollectivePlan
-from simulator.plans.collective_checks import options_of, parts
 from simulator.pricing.choice import Allowed, candidates, choose
 from simulator.pricing.placement import group
 from topologies.profile import Profile

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Any, Literal
 
-from simulator.metrics import Breakdown
 from simulator.plan import Plan
-from simulator.result import Result, Status
-from simulator.utilization import model_flop
+from simulator.results.metrics import Breakdown
+from simulator.results.result import Result, Status
+from simulator.results.utilization import model_flop
 from topologies.units import Bytes, Flop, FlopPerSecond, PerSecond, Ratio, Seconds
 
 PointStatus = Status | Literal["invalid", "infeasible"]

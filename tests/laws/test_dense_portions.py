@@ -15,8 +15,8 @@ from simulator.job import prepare
 from simulator.lowering.portions import make_portions
 from simulator.lowering.unfold import unfold
 from simulator.memory.peak import memory
-from simulator.metrics import ledger
 from simulator.plan import Plan
+from simulator.results.metrics import ledger
 
 E = 4  # bytes, fp32
 WIDTHS = (48, 96, 64, 32, 16)

@@ -10,7 +10,7 @@ import pytest
 
 from simulator import Plan, scale, simulate
 from simulator.errors import MissingOptional, PlanError
-from simulator.metrics import Breakdown
+from simulator.results.metrics import Breakdown
 from simulator.scaling import Measures, Point, sweep
 from simulator.scaling.answer import answer
 from simulator.scaling.points import described, short_names

@@ -62,7 +62,7 @@ def predict_batch(
     Args:
         plan: everything that the batch shares: model, batch size, cluster, training,
             recomputation, sequence parallelism; its own split is not used.
-        splits: valid splits, such as `simulator.splits.all_splits` lists.
+        splits: valid splits, such as `all_splits.py` lists.
         profile: constants to price with; the device's own if left out.
 
     Raises:
