@@ -31,8 +31,8 @@ import numpy as np
 from measuring import interleaved, rates, ratios, spread, timed
 
 from simulator.api import simulate
-from simulator.engines.batch import Splits, predict_batch
-from simulator.engines.batch.all_splits import all_splits
+from simulator.batch import Splits, predict_batch
+from simulator.batch.all_splits import all_splits
 from simulator.plan import Plan
 
 PLANS = Path(__file__).parent.parent / "plans"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.model import Layer, Model
 from models.work import Share
-from simulator.engines.batch.splits import Splits, broadcasting, gathered
+from simulator.batch.splits import Splits, broadcasting, gathered
 from simulator.lowering.formats import cast_reads, element_bytes, operand_bytes
 from simulator.lowering.staged import casts_before_sending, plan_passes
 from simulator.lowering.stages import layer_parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from simulator.engines.batch.splits import Splits
+from simulator.batch.splits import Splits
 from simulator.plan import Plan
 from simulator.plans.building import divided
 
