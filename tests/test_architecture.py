@@ -98,9 +98,10 @@ def test_rooms_do_not_import_each_other_in_a_circle(package):
     """
     rooms = {}
     for path in files_of(package):
-        modules = modules_of(read(path), at_load_only=True)
-        room, *others = (room_of(name, package) for name in (name_of(path), *modules))
-        rooms.setdefault(room, set()).update({*others} - {room, ""})
+        room = room_of(name_of(path), package)
+        for node in _statements(ast.parse(read(path)), at_load_only=True):
+            others = {room_of(name, package) for name in _names(node)}
+            rooms.setdefault(room, set()).update(others - {room, ""})
     order = TopologicalSorter(rooms)
     order.prepare()  # raises where there is a circle, and names it
 
