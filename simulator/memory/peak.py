@@ -127,7 +127,7 @@ def _workspaces(job: Arrangement) -> dict[tuple[Layer, Kind], Bytes]:
     """Return what the convolutions of each layer set aside at most, by kind of pass."""
     usual, pricer = make_share(job.plan), job.pricer
     mesh = job.plan.parallelism
-    rates, offered = pricer.convolution_rates, pricer.profile.convolutions
+    rates, offered = pricer.achieved.convolution_rates, pricer.profile.convolutions
     found: dict[tuple[Layer, Kind], Bytes] = {}
     for layer in {layer for low in job.stages for layer in low.stage.layers}:
         is_full = recompute_of(mesh, layer) == "full"

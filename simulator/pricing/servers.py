@@ -18,7 +18,7 @@ from models.model import Model
 from simulator.costs.exchanges import server_exchange
 from simulator.costs.servers import host_copy_time, summing_time
 from simulator.plan import Plan
-from simulator.pricing.placement import link_fit
+from simulator.pricing.link_fits import link_fit
 from topologies.hardware import Cluster
 from topologies.profile import Profile
 from topologies.units import Bytes, Count, Seconds
