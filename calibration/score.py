@@ -48,6 +48,7 @@ _Predicted = Prediction | CollectivePrediction | str
 
 def score_files(
     paths: Sequence[str | os.PathLike[str]],
+    *,
     rows: bool = False,
     engine: Engine = "analytical",
 ) -> ScoreReport:

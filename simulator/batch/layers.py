@@ -46,65 +46,102 @@ def price_layers(plan: Plan, model: Model, splits: Splits, own: Pricer) -> Layer
     """Return layer prices per plan, computed once per distinct (tensor, micro)."""
     pairs = np.stack([np.asarray(splits.tensor), np.asarray(splits.micro)])
     distinct, inverse = np.unique(pairs, axis=1, return_inverse=True)
-    index = inverse.ravel()
     tensor, micro = (broadcasting(row) for row in distinct)
-    pricer = replace(own, degrees=Degrees(tensor, plan.world_size / tensor, 1))
-    share = Share(
+    pricing = _Pricing(
+        plan=plan,
+        model=model,
+        share=_share(plan, tensor, micro),
+        pricer=replace(own, degrees=Degrees(tensor, plan.world_size / tensor, 1)),
+        index=inverse.ravel(),
+    )
+    return Layers(
+        embedding=pricing.priced("embedding"),
+        block=pricing.priced("block"),
+        head=pricing.priced("head"),
+        parameters=pricing.of_each(pricing.parameters),
+        kept=pricing.of_each(pricing.kept),
+        during=(
+            pricing.sized(pricing.during, "block"),
+            pricing.sized(pricing.during, "head"),
+        ),
+    )
+
+
+def _share(plan: Plan, tensor: Count, micro: Count) -> Share:
+    """Return what a device has of a layer under each distinct split."""
+    training = plan.training
+    return Share(
         samples=micro,
         tensor=tensor,
         sequence=tensor if plan.parallelism.sequence else 1,
-        element=element_bytes(plan.training.precision),
-        operand=operand_bytes(plan.training.precision),
+        element=element_bytes(training.precision),
+        operand=operand_bytes(training.precision),
         cast_reads=cast_reads(plan.model.kernels),
         cast_parts=tensor if casts_before_sending(plan) else 1,
-        gradient=element_bytes(plan.training.gradient_precision),
+        gradient=element_bytes(training.gradient_precision),
     )
-    mesh = plan.parallelism
 
-    def priced(role: str) -> tuple[Price, Price]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pricing:
+    """Prices layers once per distinct split, and spreads what comes out over plans.
+
+    Fields:
+        plan, model: that all splits share.
+        share: of a device, one entry per distinct split.
+        pricer: with the degrees of those splits.
+        index: of each plan's split among the distinct ones.
+    """
+
+    plan: Plan
+    model: Model
+    share: Share
+    pricer: Pricer
+    index: NDArray[np.intp]
+
+    def priced(self, role: str) -> tuple[Price, Price]:
+        """Return the forward and backward prices of the layers of a role."""
         forward = backward = NOTHING
-        for layer in _parts(model, role):
-            passes = plan_passes(plan, layer, share)
-            forward = forward.then(pricer.items(passes.forward, "forward"))
-            backward = pricer.items(passes.backward, "backward").then(backward)
-        return _spread(forward, index), _spread(backward, index)
+        for layer in _parts(self.model, role):
+            passes = plan_passes(self.plan, layer, self.share)
+            forward = forward.then(self.pricer.items(passes.forward, "forward"))
+            backward = self.pricer.items(passes.backward, "backward").then(backward)
+        return _spread(forward, self.index), _spread(backward, self.index)
 
-    def sized(function: Callable[[Layer], float], role: str) -> float:
-        total = sum((function(layer) for layer in _parts(model, role)), 0.0)
-        return gathered(total, index)
+    def sized(self, size: Callable[[Layer], float], role: str) -> float:
+        """Return what the layers of a role come to, one entry per plan."""
+        total = sum((size(layer) for layer in _parts(self.model, role)), 0.0)
+        return gathered(total, self.index)
 
-    roles = ("embedding", "block", "head")
-    embedding, block, head = (priced(role) for role in roles)
-    parameters = [
-        sized(
-            lambda layer: layer_parameters(layer, share.tensor, is_tied_copy=False),
-            role,
+    def of_each(self, size: Callable[[Layer], float]) -> tuple[float, float, float]:
+        """Return the same of each of the three roles."""
+        return (
+            self.sized(size, "embedding"),
+            self.sized(size, "block"),
+            self.sized(size, "head"),
         )
-        for role in roles
-    ]
 
-    def needs(layer: Layer) -> Needs:
+    def parameters(self, layer: Layer) -> Count:
+        """Return the parameters of a layer on one tensor rank [1]."""
+        return layer_parameters(layer, self.share.tensor, is_tied_copy=False)
+
+    def kept(self, layer: Layer) -> Bytes:
+        """Return the activations that a layer keeps for its backward [B]."""
+        return self._needs(layer).kept
+
+    def during(self, layer: Layer) -> Bytes:
+        """Return what the backward of a layer adds while it runs [B]."""
+        needs = self._needs(layer)
+        return needs.again + needs.both
+
+    def _needs(self, layer: Layer) -> Needs:
         return layer_needs(
             layer,
-            share,
-            recompute_of(mesh, layer),
-            loss_copies=plan.training.loss_copies,
-            method=plan.parallelism.context_method,
+            self.share,
+            recompute_of(self.plan.parallelism, layer),
+            loss_copies=self.plan.training.loss_copies,
+            method=self.plan.parallelism.context_method,
         )
-
-    kept = [sized(lambda layer: needs(layer).kept, role) for role in roles]
-    during = [
-        sized(lambda layer: needs(layer).again + needs(layer).both, role)
-        for role in roles[1:]
-    ]
-    return Layers(
-        embedding,
-        block,
-        head,
-        (parameters[0], parameters[1], parameters[2]),
-        (kept[0], kept[1], kept[2]),
-        (during[0], during[1]),
-    )
 
 
 def _parts(model: Model, role: str) -> list[Layer]:
