@@ -127,7 +127,8 @@ def _print_collective(
     plan: CollectivePlan, plot_network: Path | None, seed: int, *, as_json: bool
 ) -> None:
     """Predict one collective, print it, and draw its network."""
-    from simulator.one_collective.result import collective_report, predict_collective
+    from simulator.one_collective.report import collective_report
+    from simulator.one_collective.result import predict_collective
     from simulator.progress import Heartbeat
 
     with Heartbeat("predicting"):
