@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from models.operators import Convolution
 from models.work import Share
 from simulator.convolutions.choice import WAYS, fastest, fastest_time, workspace
-from simulator.convolutions.ways import Rates
 from simulator.job import prepare
 from simulator.plan import Plan
+from simulator.pricing.kernels import Achieved
 from topologies.catalogue import device
 from topologies.profile_file import load_profile
 
@@ -21,13 +21,8 @@ DIRECTIONS = ("forward", "backward_input", "backward_weight")
 
 def rates_of(name, peak="fp32"):
     board, profile = device(name), load_profile("generic")
-    return Rates(
-        num_units=board.num_units,
-        product=profile.matrix_efficiency * board.peak[peak],
-        vector=profile.matrix_efficiency * board.peak["fp32"],
-        bandwidth=profile.memory_efficiency * board.memory_bandwidth,
-        kernel_time=profile.kernel_time,
-    )
+    rate = board.peak[peak]
+    return Achieved(board, profile, rate, rate).convolution_rates
 
 
 TITAN_X = rates_of("titan-x-maxwell")
