@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from simulator.plot.style import FAINT, INK, finished, readable_on, title_of, unit_of
-from simulator.result import Result
-from simulator.timeline import Span
+from simulator.results.result import Result
+from simulator.results.timeline import Span
 from topologies.units import Seconds, format_quantity, number_in
 
 _PHASES = {

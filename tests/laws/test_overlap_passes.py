@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from simulator.api import run
 from simulator.api import simulate as predict
-from simulator.engines.batch import predict_batch
+from simulator.batch import predict_batch
+from simulator.batch.all_splits import all_splits
 from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
@@ -17,10 +18,9 @@ from simulator.lowering.emitter import Emitter
 from simulator.lowering.paired import Strand, emit_pair
 from simulator.lowering.schedules.actions import Action
 from simulator.lowering.turns import Cutter
-from simulator.messages import step_messages
-from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
-from simulator.splits import all_splits
+from simulator.results.messages import step_messages
+from simulator.results.metrics import breakdown, ledger
 from simulator.workload import Measured, Message, Role, Workload
 from tests.laws.small_plans import slowed_profile
 from tests.laws.spread_plans import EXPERTS, spread
