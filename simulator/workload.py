@@ -44,6 +44,8 @@ Axis = Literal[
     "embedding",
     "model",
 ]
+# All ranks of these agree on a few bytes (norms, scales), for which there is a tree.
+FEW_BYTES: frozenset[Axis] = frozenset({"model", "stage"})
 Stream = Literal[
     "compute",
     "tensor",

@@ -26,7 +26,7 @@ from simulator.located.mesh import Group, Mesh
 from simulator.located.rings import Rings
 from simulator.lowering.sent import Sent
 from simulator.network import Router, Traffic
-from simulator.workload import Message, Transfer
+from simulator.workload import FEW_BYTES, Message, Transfer
 from topologies.units import Bytes
 
 _TRIED = (
@@ -163,7 +163,7 @@ class Carrier:
         A plan chooses that of the all-reduce between replicas; all else is as on a
         switch, for which times were fitted.
         """
-        if message.axis == "model":
+        if message.axis in FEW_BYTES:
             return ("tree",)
         if message.pattern == "all-to-all":
             return ("direct",)

@@ -26,7 +26,7 @@ from simulator.pricing.placement import Group, group, ranks_per_node
 from simulator.pricing.price import NOTHING, Price, blocking, kernel, message
 from simulator.pricing.servers import Servers
 from simulator.workload import (
-    Axis,
+    FEW_BYTES,
     Beside,
     Body,
     HostTask,
@@ -40,8 +40,6 @@ from topologies.hardware import Cluster
 from topologies.kernels import KernelTable
 from topologies.profile import Profile
 from topologies.units import FlopPerSecond, Ratio, Seconds
-
-_FEW_BYTES: frozenset[Axis] = frozenset({"model", "stage"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +196,7 @@ class Pricer:
         bytes, for which there is a tree; the parts of an all-to-all are sent all at
         once.
         """
-        if item.axis in _FEW_BYTES:
+        if item.axis in FEW_BYTES:
             return Allowed("tree")
         if item.pattern == "all-to-all":
             return Allowed("direct")
@@ -227,4 +225,4 @@ class Pricer:
         if item.pattern == "all-to-all":
             return exchange_group(item.axis, self.degrees, self.cluster, self.profile)
         ring = group(item.axis, self.degrees, self.cluster, self.profile, item.pair)
-        return replace(ring, lanes=()) if item.axis in _FEW_BYTES else ring
+        return replace(ring, lanes=()) if item.axis in FEW_BYTES else ring

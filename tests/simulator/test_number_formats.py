@@ -155,6 +155,18 @@ def test_gathers_for_products_carry_fp8_and_sums_do_not():
         assert rows["reduce-scatter", "tensor"] == 2 * sh * (4 + 2) * 2
 
 
+@pytest.mark.parametrize("topology", ["switch", "ring"])
+def test_scales_of_a_stage_are_agreed_on_by_a_tree(topology):
+    choices = {"tensor": 2, "data": 2, "microbatches": 2, "topology": topology}
+    agreed = [
+        row.kind.algorithm
+        for row in simulate(in_engine_fp8("stage", **choices)).messages[0]
+        if row.kind.axis == "stage"
+    ]
+    assert agreed
+    assert {"tree"} == set(agreed)
+
+
 @pytest.mark.parametrize(("group", "groups"), [("tensor", 2), ("stage", 1)])
 def test_ranks_agree_on_scales_after_each_pass(group, groups):
     """Each of 2 stages has 1 block of 4 products, and runs 2 micro-batches.
