@@ -9,7 +9,9 @@ other rows are reported apart. The values go to `[constants]` of the profile's f
 `calibration/fits/links` by hand, where a test compares them.
 
 What single kernels do not show, such as how much longer they take within a step, is
-fitted on the steps that a file names under `[steps]`, with the others as they are.
+fitted on the steps that a file names under `[steps]`, with the others as they are
+(`calibration.fit_steps`); how far each constant moves if a row is left out is printed
+beside it.
 
 Limits: a call from Python takes longer than a short kernel, so that rows below the
 shortest time are neither fitted nor reported.
@@ -29,8 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from calibration.files import read_score_files
-from calibration.fit_rows import lowered_rows
+from calibration.fit_steps import fit_steps, left_out, step_rows
 from calibration.statistics import Errors, summarize
 from models.flash_attention import FlashAttention
 from models.work import Share, Work, matrix_work
@@ -45,7 +46,6 @@ from topologies.units import Flop, Seconds, parse_quantity
 FOLDER = Path(__file__).parent / "fits" / "kernels"
 PUBLISHED = Path(__file__).parent / "published"
 _LOSS_SCALE = 0.02  # residuals beyond count linearly
-_STEP = 2e-3  # relative, since the longest path has kinks
 _ELEMENT = 2.0
 _SUM_BYTES = {"": 0.0, "bf16": 2.0, "fp32": 6.0}
 """More than a fresh 16-bit output, by the format of a sum read and written [B]."""
@@ -91,10 +91,14 @@ class KernelProblem:
         fitted = self.table["fitted"]
         return [name for name, given in fitted.items() if given["on"] == kind]
 
+    def with_constants(self, values: Mapping[str, float]) -> Profile:
+        """Return the profile with these constants."""
+        return replace(self.profile, **values)  # type: ignore[arg-type]  # floats
+
     def times(self, kernels: Sequence[Timed], values: Mapping[str, float]) -> Numbers:
         """Return the predicted times of kernels under these constants [s]."""
-        profile = replace(self.profile, **values)  # type: ignore[arg-type]  # floats
-        pricer = _pricer(self.table, replace(profile, in_step=1.0))
+        profile = replace(self.with_constants(values), in_step=1.0)
+        pricer = _pricer(self.table, profile)
         return np.array([float(pricer.kernel_time(each.work)) for each in kernels])
 
     def fit(self, kind: str) -> dict[str, float]:
@@ -145,36 +149,10 @@ def fit_all(problem: KernelProblem) -> dict[str, float]:
     for kind in kinds:
         values |= problem.fit(kind)
     if "steps" in problem.table:
-        values |= fit_steps(problem, values)
+        asked = problem.table["steps"]
+        profile = problem.with_constants(values)
+        values |= fit_steps(asked, profile, step_rows(asked, profile))
     return values
-
-
-def fit_steps(problem: KernelProblem, values: Mapping[str, float]) -> dict[str, float]:
-    """Return the constants of a platform that only steps show.
-
-    Least squares over the rows of the score files that are marked as fitted on.
-
-    Args:
-        problem: whose table names the files, the constants and their first guesses.
-        values: constants that single kernels gave.
-    """
-    asked = problem.table["steps"]
-    names = list(asked["constants"])
-    profile = replace(problem.profile, **values)  # type: ignore[arg-type]  # floats
-    files = read_score_files([PUBLISHED / f"{name}.toml" for name in asked["on"]])
-    rows = lowered_rows(files, profile)
-    chosen = np.ones(len(rows.ids), dtype=bool)
-
-    def residuals(logs: Numbers) -> Numbers:
-        tried = dict(zip(names, map(float, np.exp(logs)), strict=True))
-        times = rows.step_times(replace(profile, **tried), 1, chosen)[:, 0]
-        return np.asarray(np.log(times / rows.measured))
-
-    start = np.log([float(asked["constants"][name]) for name in names])
-    found = least_squares(
-        residuals, start, loss="soft_l1", f_scale=_LOSS_SCALE, diff_step=_STEP
-    )
-    return dict(zip(names, map(float, np.exp(found.x)), strict=True))
 
 
 def _kernels(table: Mapping[str, Any]) -> Iterator[Timed]:
@@ -244,12 +222,28 @@ def _pricer(table: Mapping[str, Any], profile: Profile) -> Pricer:
     return Pricer(alone, profile, board.peak[table["precision"]], degrees, "ring")
 
 
+def _ranges(problem: KernelProblem, values: Mapping[str, float]) -> dict[str, str]:
+    """Return what to say beside constants that were fitted on steps."""
+    if "steps" not in problem.table:
+        return {}
+    asked, profile = problem.table["steps"], problem.with_constants(values)
+    found = left_out(asked, profile, step_rows(asked, profile))
+    return {
+        name: f"  # {low:.4f} to {high:.4f} with any one row left out"
+        for name, (low, high) in found.items()
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the fit that the command line names, and print values and errors."""
     (name,) = sys.argv[1:] if arguments is None else arguments
     problem = read_kernels(name)
     values = fit_all(problem)
-    lines = [f'{constant} = "{value:.4f}"' for constant, value in values.items()]
+    ranges = _ranges(problem, values)
+    lines = [
+        f'{constant} = "{value:.4f}"{ranges.get(constant, "")}'
+        for constant, value in values.items()
+    ]
     errors_of = problem.errors(values) if problem.kernels else {}
     for (kind, is_fit), errors in errors_of.items():
         lines.append(
