@@ -75,13 +75,17 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     _check_pictures(loaded, plot, plot_network)
     from simulator.reporting.notes import (
         adapter_notes,
+        algorithm_notes,
         engine_notes,
+        link_notes,
         state_notes,
         topology_notes,
     )
 
     notes = [
         *adapter_notes(loaded),
+        *link_notes(loaded),
+        *algorithm_notes(loaded),
         *topology_notes(loaded),
         *state_notes(loaded),
         *engine_notes(loaded, engine),
