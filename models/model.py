@@ -29,6 +29,8 @@ class Layer:
         name: such as `block` or `conv1`.
         operators: in forward order.
         output_elements: elements a sample handed to the next layer [1].
+        passed_by: elements among those that are an earlier layer's, which this one
+            neither reads nor makes [1].
         role: `embedding` and `head` layers are not counted when a pipeline
             divides the `block` layers; they stick to the first and last stage.
         tied_to: name of the layer whose weight this one shares, if any.
@@ -50,6 +52,7 @@ class Layer:
     leaves: tuple[str, ...] = ()
     puts_out: str = PREVIOUS
     choices: tuple[int, ...] = ()
+    passed_by: int = 0
 
     @property
     def parameters(self) -> int:

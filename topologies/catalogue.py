@@ -95,6 +95,7 @@ def link(name: str) -> Link:
         efficiency=entry["efficiency"],
         source=_cite(entry),
         copy_rate=_copy_rate(entry),
+        cables=entry.get("cables", 1),
     )
 
 

@@ -53,6 +53,7 @@ class Link:
             fitted to the link moves as much [s].
         copy_rate: what a host's processors copy between memory and such links, per
             direction and over all of them; infinite where adapters do it [B/s].
+        cables: to neighbours, which have this bandwidth together [1].
     """
 
     name: str
@@ -62,6 +63,7 @@ class Link:
     source: str
     moved: Seconds = 0.0
     copy_rate: BytesPerSecond = float("inf")
+    cables: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from topologies.units import Seconds
 
 _ROOT = Path(__file__).parents[2]
 _MODULE = "calibration.torch_engine.nursery"
+_ENDED = "the process that forks them has ended"
 _PATIENCE: Seconds = 60.0  # for torch to be loaded, and for any answer after that
 
 
@@ -70,7 +71,7 @@ class Forking:
             try:
                 socket.send_fds(self._socket, [message], [connection, errors])
             except BrokenPipeError:
-                raise self._gone() from None
+                raise self._gone(_ENDED) from None
             while "started" not in (answer := self._heard()):
                 self._codes[answer["ended"]] = answer["code"]
             process = answer["started"]
@@ -92,18 +93,23 @@ class Forking:
         os.close(self._errors)
 
     def _heard(self) -> dict[str, int]:
+        why = _ENDED
         try:
             data = self._socket.recv(4096)
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
+            data = b""
+            why = f"no answer in {_PATIENCE:.0f} s; is the machine busy?"
+        except ConnectionError:
             data = b""
         if not data:
-            raise self._gone()
+            raise self._gone(why)
         answer: dict[str, int] = json.loads(data)
         return answer
 
-    def _gone(self) -> RunError:
+    def _gone(self, why: str) -> RunError:
+        """Return what happened: what the process said last, or else `why`."""
         said = last_words(self._errors)
-        return RunError(f"ranks cannot be started: {said or 'no answer'}")
+        return RunError(f"ranks cannot be started: {said or why}")
 
 
 @cache

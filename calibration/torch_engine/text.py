@@ -28,7 +28,7 @@ def report(measured: Measured) -> str:
         lines.append(f"{'loss':<24}{first:.4g} → {last:.4g}")
     lines.append("ledger of a step")
     lines += [
-        f"  {row.op:<16}{row.axis:<14}{row.count:>6}"
+        f"  {row.op:<20}{row.axis:<14}{row.count:>6}"
         f"{format_quantity(row.bytes, 'B'):>12}"
         for row in measured.ledger
     ]

@@ -186,7 +186,7 @@ def _ledger_lines(comparison: Comparison) -> list[str]:
     rows = comparison.measured.ledger
     if comparison.is_ledger_equal:
         found = [
-            f"  {row.op:<16}{row.axis:<14}{row.count:>6}"
+            f"  {row.op:<20}{row.axis:<14}{row.count:>6}"
             f"{format_quantity(row.bytes, 'B'):>12}"
             for row in rows
         ]

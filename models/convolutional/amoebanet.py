@@ -208,6 +208,7 @@ def _cell(
     layer = replace(
         path.layer(name),
         output_elements=output.elements + inputs.last.elements,
+        passed_by=inputs.last.elements,
         takes=0 if inputs.is_stem else 1,
         leaves=(INPUT,),
     )

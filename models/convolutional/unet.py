@@ -86,7 +86,8 @@ def _sized(maps: Maps, channels: int) -> Maps:
 
 def _layer(path: Path, name: str, live: int) -> Layer:
     """Return a layer that hands on its own output and the skips that are live."""
-    return replace(path.layer(name), output_elements=path.maps.elements + live)
+    handed_on = path.maps.elements + live
+    return replace(path.layer(name), output_elements=handed_on, passed_by=live)
 
 
 def _cell(name: str, maps: Maps, widths: list[int], live: int) -> Iterator[Layer]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,15 @@ def check_picture(path: Path | None) -> None:
         from simulator.plot import check_format
 
         check_format(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work begins."""
+    place = path if path.exists() else path.parent
+    if not place.exists():
+        raise click.UsageError(f"cannot write {path}: there is no folder {place}")
+    if not os.access(place, os.W_OK):
+        raise click.UsageError(f"cannot write {path}: permission denied")
 
 
 @contextmanager

@@ -107,13 +107,17 @@ def _notes(plan: Plan, engine: Engine) -> list[str]:
     """Return what to know of a plan before its prediction is read."""
     from simulator.reporting.notes import (
         adapter_notes,
+        algorithm_notes,
         engine_notes,
+        link_notes,
         state_notes,
         topology_notes,
     )
 
     return [
         *adapter_notes(plan),
+        *link_notes(plan),
+        *algorithm_notes(plan),
         *topology_notes(plan),
         *state_notes(plan),
         *engine_notes(plan, engine),

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from simulator.cli import INTERRUPTED
 from simulator.cli.calibrate import calibrate
 from simulator.cli.catalogue import check, list_, schema
 from simulator.cli.group import PlanFirst
@@ -20,8 +21,6 @@ from simulator.cli.real import run, validate
 from simulator.cli.scale import scale
 from simulator.cli.score import score
 from simulator.errors import RehearsalError
-
-_INTERRUPTED = 130  # what shells report of a program that ctrl-C ended: 128 + SIGINT
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -63,9 +62,9 @@ def cli() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def run_program(arguments: Sequence[str]) -> NoReturn:
     """Run the command line and exit with its code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(arguments)
     # Pydantic would look through every installed package for plugins: 20 ms.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     # Hundreds of thousands of ops, none of them garbage, are not worth looking through.
@@ -88,7 +87,7 @@ def _run(words: Sequence[str]) -> int:
         return 0  # click's answer to a pipe whose reader has left
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return _INTERRUPTED
+        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort of a program
         if "--debug" in words:
             from traceback import print_exc

@@ -30,10 +30,11 @@ def kept_bytes(layer: Layer, share: Share, recompute: str) -> Bytes:
     """Return what a layer keeps from forward to backward, per micro-batch [B].
 
     Under full recomputation a block keeps its input only, and of whole samples that
-    it gathered its own part.
+    it gathered its own part. What it passes by is kept where it was made, once.
     """
     if layer.role == "block" and recompute == "full":
-        return input_bytes(layer, share) / share.gathered
+        own = 1 - layer.passed_by / layer.output_elements
+        return own * input_bytes(layer, share) / share.gathered
     if layer.role == "block" and recompute in BY_OPERATORS:
         return kept_by_operators(layer, share, recompute)
     is_dropping = layer.role == "block" and recompute == "selective"

@@ -7,14 +7,17 @@ they are new, on a stream of their own, or before the next step's forward needs 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from simulator.lowering.emitter import Draft, Emitter
 from simulator.lowering.formats import element_bytes
-from simulator.lowering.staged import LoweredStage
 from simulator.lowering.stages import layer_parameters
 from simulator.plan import Plan
 from simulator.workload import Body, HostTask, Item, Message
 from topologies.units import Bytes
+
+if TYPE_CHECKING:
+    from simulator.lowering.staged import LoweredStage
 
 
 def is_served(plan: Plan) -> bool:

@@ -4,6 +4,9 @@ Parameters are kept in the format of compute, beside an fp32 master copy if that
 narrower (Micikevicius et al., arXiv:1710.03740), or in fp32 alone and cast when they
 are used, as torch's FSDP does.
 
+Where parameter servers update, they have the fp32 copy and the optimizer's state, on
+their hosts; a device keeps parameters and gradients.
+
 Source: Rajbhandari et al., arXiv:1910.02054, section 3.1 and figure 1 (bytes by stage).
 """
 
@@ -17,6 +20,7 @@ from simulator.lowering.formats import (
     optimizer_traffic,
 )
 from simulator.lowering.held import Held, added
+from simulator.lowering.served import is_served
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
 from topologies.units import Bytes, Count
@@ -62,6 +66,8 @@ def states_of(
         element_bytes(training.gradient_precision),
     )
     optimizer = optimizer_bytes(training.optimizer, kept, training.history)
+    if is_served(plan):
+        optimizer = 0.0
     zero = plan.parallelism.zero if zero is None else zero
     if rule is None or zero == 0:
         return States(weights, gradients, optimizer)

@@ -26,6 +26,7 @@ from simulator.job import Arrangement
 from simulator.lowering.formats import element_bytes, working_bytes
 from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.schedules.actions import Kind
+from simulator.lowering.served import is_served
 from simulator.lowering.staged import make_share, stages_of
 from simulator.lowering.states import held_states, updated_parameters
 from simulator.memory.parts import Memory, Peak
@@ -91,7 +92,7 @@ def _rank_peak(
     mine = stages_of(job.stages, rank)
     states = held_states(plan, mine)
     moment = fullest(stretches.of_rank(mine, job.rows[rank]), workspaces)
-    updated = updated_parameters(plan, mine)
+    updated = 0.0 if is_served(plan) else updated_parameters(plan, mine)
     copies = _gradient_copies(plan) * updated
     step = Moment(working=copies + working_bytes(plan.training.optimizer) * updated)
     if step.total > moment.total:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from simulator.errors import Fault
 from simulator.plans.background import background_faults
 from simulator.plans.fields import MAX_DEVICES, shown
-from simulator.plans.hints import choices
+from simulator.plans.hints import choices, folded_name
 from simulator.plans.network_checks import network_faults, num_network_nodes
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.node_checks import node_faults
@@ -94,7 +94,7 @@ def _name_fault(key: str, kind: str, name: str, usual: str = "") -> Iterator[Fau
     if _is_known(kind, name):
         return
     names = catalogue.device_names() if kind == "device" else catalogue.link_names()
-    small = name.lower()
+    small = folded_name(name)
     if _is_known(kind, small):
         names = (small, *names)  # it may be an alias, such as h100 for H100
     near = usual if usual.startswith(small) else None

@@ -6,6 +6,7 @@ the loader, the dump and the JSON Schema know about units.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from dataclasses import dataclass
@@ -234,9 +235,15 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Marks a `Threshold` that text writes: `Annotated[Threshold, Bound("s")]`."""
+    """Marks a `Threshold` that text writes: `Annotated[Threshold, Bound("s")]`.
+
+    Fields:
+        unit: of the value.
+        most: beyond which a bare number was meant in per cent.
+    """
 
     unit: str
+    most: float = math.inf
 
     def parse(self, text: object) -> Threshold:
         """Return the threshold that `text` states."""
@@ -247,9 +254,13 @@ class Bound:
             raise refusal(problem, f'write one of <, <=, >, >= first: "{example}"')
         comparison = match[1]
         assert comparison in {"<", "<=", ">", ">="}
+        value = _parse(match[2], self.unit, example)
+        if value > self.most:
+            problem = f"{shown(text)} is {value:.0%}"
+            raise refusal(problem, f'write "{comparison} {match[2]} %" for per cent')
         return Threshold(
             comparison,  # type: ignore[arg-type]  # the pattern admits no other
-            _parse(match[2], self.unit, example),
+            value,
             self.unit,
         )
 

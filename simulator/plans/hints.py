@@ -18,14 +18,19 @@ _LONG_ENOUGH = 4  # letters: shorter names are near to too many
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the name in `known` that `word` was most likely meant to be."""
-    folded = {name.lower().replace("_", "-"): name for name in known}
-    wanted = word.lower().replace("_", "-")
-    if wanted in folded:
-        return folded[wanted]
-    if len(wanted) >= 3 and (begun := [n for n in folded if n.startswith(wanted)]):
-        return folded[min(begun, key=len)]
-    near = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
-    return folded[near[0]] if near else None
+    spelled = {folded_name(name): name for name in known}
+    wanted = folded_name(word)
+    if wanted in spelled:
+        return spelled[wanted]
+    if len(wanted) >= 3 and (begun := [n for n in spelled if n.startswith(wanted)]):
+        return spelled[min(begun, key=len)]
+    near = difflib.get_close_matches(wanted, spelled, n=1, cutoff=0.6)
+    return spelled[near[0]] if near else None
+
+
+def folded_name(name: str) -> str:
+    """Return a name without what people write differently."""
+    return "-".join(name.lower().replace("_", " ").split())
 
 
 def choices(

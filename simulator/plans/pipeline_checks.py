@@ -119,7 +119,10 @@ def stage_faults(
         if blocks >= stages:
             remedy += ', or balance = "time"'
     else:
-        remedy = f"virtual_stages has to divide {blocks} as well"
+        remedy = (
+            f"virtual_stages has to divide {blocks} as well, unless stages counts the "
+            f"blocks of each of the {stages}"
+        )
     yield Fault(
         "parallelism.pipeline",
         f"{problem} = {blocks / stages:.4g} blocks each",

@@ -58,6 +58,9 @@ __all__ = [
     "table_of",
 ]
 
+# Above 1 only as fast convolutions do without FLOP that are counted.
+_HIGHEST_MFU = 10.0
+
 
 class BatchSection(Section):
     """How many samples an optimizer step consumes, and in what portions."""
@@ -81,7 +84,7 @@ class ExpectSection(Section):
     memory_peak: Annotated[Threshold | None, Bound("B")] = Field(
         default=None, description="On the fullest device."
     )
-    mfu: Annotated[Threshold | None, Bound("1")] = Field(
+    mfu: Annotated[Threshold | None, Bound("1", most=_HIGHEST_MFU)] = Field(
         default=None, description="Model FLOP/s utilisation, from 0 to 1."
     )
     samples_per_s: Annotated[Threshold | None, Bound("1")] = Field(

@@ -163,11 +163,13 @@ def tensor_faults(
     fitting = nearest_divisor(common, tensor)
     for name, count in counts.items():
         if count % tensor:
+            padded = f"{name} = {-(-count // tensor) * tensor}"
+            more = f", or pad: {padded}" if name == "vocabulary" else ""
             yield Fault(
                 key,
                 f"{tensor} tensor ranks do not divide {name} = {count} of {model.name}"
                 f" ({count} / {tensor} = {count / tensor:.6g})",
-                f"tensor = {fitting} would fit",
+                f"tensor = {fitting} would fit{more}",
                 involves=(f"model.{name}", "model.name", "model.family"),
             )
 

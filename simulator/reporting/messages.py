@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simulator.reporting.columns import aligned
-from simulator.results.messages import Kind, Messages
+from simulator.results.messages import Kind, Messages, mean_count
 from simulator.results.result import Result
 from topologies.units import Bytes, Count, format_quantity
 
@@ -49,7 +49,7 @@ def _cells(kind: Kind, alike: Sequence[Messages]) -> tuple[str, ...]:
     return (
         kind.name,
         axis,
-        _number(sum(row.count for row in alike)),
+        _number(mean_count(alike)),
         _sizes([row.kind.bytes for row in alike]),
         format_quantity(_alone(alike), "s"),
         format_quantity(_exposed(alike), "s"),

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from simulator.lowering.sharding.broadcasts import has_owners
 from simulator.lowering.sharding.rule import sharding_of
 from simulator.plan import Plan
 from simulator.plans.network_records import NetworkSection
+from topologies import catalogue
+from topologies.units import format_quantity
 
 _MAX_NODES = 4096  # beyond, routes are not looked at just to say something
 _MANY = 8  # devices of a node, which then often has several adapters
@@ -46,6 +49,43 @@ def adapter_notes(plan: Plan) -> list[str]:
         return []
     sharing = f"the {cluster.devices_per_node} devices of a node share one adapter"
     return [f"cluster.network.adapters_per_node is left out: {sharing}"]
+
+
+def link_notes(plan: Plan) -> list[str]:
+    """Return what a person may not expect of the link between nodes."""
+    cluster, network = plan.cluster, plan.cluster.network
+    if network is None or cluster.nodes == 1:
+        return []
+    sheet = catalogue.link(network.link)
+    rate = sheet.bandwidth if network.bandwidth is None else network.bandwidth
+    whole = rate * network.adapters_per_node
+    notes = []
+    if whole > sheet.copy_rate:
+        copied, offered = (format_quantity(r, "B/s") for r in (sheet.copy_rate, whole))
+        notes.append(
+            f"{network.link} is TCP: the processors of a node copy {copied}, however "
+            f"much its adapters carry ({offered}); roce links have no such copies"
+        )
+    is_alone = network.topology == "switch" or "bandwidth" in network.model_fields_set
+    if sheet.cables > 1 and not is_alone:
+        each = format_quantity(rate / sheet.cables, "B/s")
+        notes.append(
+            f'every cable of the topology "{network.topology}" is a whole '
+            f"{network.link}, whose {sheet.cables} cables have "
+            f"{format_quantity(rate, 'B/s')} together; write "
+            f'cluster.network.bandwidth = "{each}" for one of them'
+        )
+    return notes
+
+
+def algorithm_notes(plan: Plan) -> list[str]:
+    """Return that no all-reduce takes the algorithm that a plan asks for."""
+    sync, zero = plan.synchronization, plan.parallelism.zero
+    is_asked = "algorithm" in sync.model_fields_set and sync.algorithm != "ring"
+    if not is_asked or zero == 0 or has_owners(plan):
+        return []
+    sums = f"zero = {zero} sums gradients by reduce-scatter"
+    return [f"synchronization.algorithm is for all-reduce: {sums}, around a ring"]
 
 
 def topology_notes(plan: Plan) -> list[str]:

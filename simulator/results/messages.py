@@ -14,6 +14,7 @@ exposed communication of `simulator.results.metrics`.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,25 +54,60 @@ class Kind(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """In how many messages of a kind equal devices take part.
+
+    Fields:
+        devices: that do the same as one of them [1].
+        count: of messages, each of them [1].
+    """
+
+    devices: int
+    count: Count
+
+
+@dataclass(frozen=True, slots=True)
 class Messages:
     """Messages of one kind in one step.
 
     Fields:
         kind: of all of them.
-        count: in which a device takes part, mean over those that do [1].
+        parts: what devices take part in, by number of their role.
         alone_s: how long they take on idle links, mean over all devices [s].
         exposed_s: how long nothing is computed for them, mean over all devices [s].
     """
 
     kind: Kind
-    count: Count
+    parts: dict[int, Part]
     alone_s: Seconds
     exposed_s: Seconds
+
+    @property
+    def count(self) -> Count:
+        """Messages in which a device takes part, mean over those that do [1]."""
+        return mean_count([self])
 
     def to_json(self) -> dict[str, str | float]:
         """Return plain data, every number in SI base units."""
         figures = {"count": self.count, "alone_s": self.alone_s}
         return {**self.kind._asdict(), **figures, "exposed_s": self.exposed_s}
+
+
+def mean_count(rows: Iterable[Messages]) -> Count:
+    """Return in how many messages a device takes part, mean over those that do [1].
+
+    Rows of unlike sizes may belong to unlike devices: then their counts do not add up.
+
+    Args:
+        rows: of the same step.
+    """
+    devices: dict[int, int] = {}
+    total = 0.0
+    for row in rows:
+        for role, part in row.parts.items():
+            devices[role] = part.devices
+            total += part.devices * part.count
+    return total / sum(devices.values())
 
 
 class _Content(NamedTuple):
@@ -91,27 +127,21 @@ def step_messages(job: Job, timeline: Timeline) -> tuple[list[Messages], Seconds
     Both are means over devices.
     """
     contents = _contents(job)
-    counts: dict[Kind, Count] = defaultdict(float)
+    counts: dict[Kind, dict[int, Count]] = defaultdict(lambda: defaultdict(float))
     alone: dict[Kind, Seconds] = defaultdict(float)
     exposed: dict[Kind, Seconds] = defaultdict(float)
-    takers: dict[Kind, int] = defaultdict(int)
     slowed, num_devices = 0.0, 0
     on_rank: list[list[Span]] = [[] for _ in timeline.roles]
     for span in timeline.spans:
         on_rank[span.rank].append(span)
-    for role, spans, begin in zip(
-        timeline.roles, on_rank, timeline.begins, strict=True
-    ):
-        weight = role.multiplicity
+    weights = [role.multiplicity for role in timeline.roles]
+    for place, (spans, begin) in enumerate(zip(on_rank, timeline.begins, strict=True)):
+        weight = weights[place]
         num_devices += weight
-        here: set[Kind] = set()
         for span in spans:
             for kind, content in contents[span.op.body].items():
-                here.add(kind)
-                counts[kind] += weight * content.number
+                counts[kind][place] += content.number
                 alone[kind] += weight * content.alone
-        for kind in here:
-            takers[kind] += weight
         lost = _inline(job, spans, contents, exposed, weight)
         slowed += weight * lost
         for span, time in _waited_for(spans, begin, begin + timeline.step_time):
@@ -119,7 +149,7 @@ def step_messages(job: Job, timeline: Timeline) -> tuple[list[Messages], Seconds
     rows = [
         Messages(
             kind,
-            counts[kind] / takers[kind],
+            {place: Part(weights[place], own) for place, own in counts[kind].items()},
             alone[kind] / num_devices,
             exposed[kind] / num_devices,
         )

@@ -5,6 +5,8 @@ from itertools import pairwise
 import pytest
 
 from models.catalogue import build
+from models.work import Share
+from simulator.lowering.kept import kept_bytes
 
 # Layers as torchgpipe balances them: benchmarks/*/main.py.
 BALANCES = {
@@ -42,6 +44,23 @@ def test_a_cut_of_the_unet_carries_the_main_path_and_all_live_skips():
         if after.name.endswith("conv") and layer.name != "concatenation" and sizes:
             assert read(after) + live == layer.output_elements
     assert sizes == []
+
+
+def test_recomputation_keeps_the_main_path_and_no_skip_again():
+    """A skip is the input of the layer that stores it; those behind only pass it by.
+
+    Elements of 2 bytes, those that the next convolution reads.
+    """
+    layers = build("unet-5-64").layers
+    share = Share(samples=1)
+    checked = [
+        (2 * read(after), kept_bytes(layer, share, "full"))
+        for layer, after in pairwise(layers)
+        if after.name.endswith("conv")
+    ]
+    assert len(checked) > 50
+    for expected, kept in checked:
+        assert kept == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_unets_decoder_uses_up_its_skips():

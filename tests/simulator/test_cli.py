@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from simulator import Plan
+from simulator import Plan, cli
 from simulator.errors import MissingOptional
 
 ROOT = Path(__file__).parents[2]
@@ -186,6 +187,27 @@ def test_exit_code_of_an_error(simulate, monkeypatch, error, code, answer):
     assert (found, out) == (code, "")
     assert answer in err
     assert "Traceback" not in err
+
+
+class _Interrupted(ModuleType):
+    """A module in whose import ctrl-C comes."""
+
+    def __getattr__(self, name):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_the_program_loads_is_no_traceback(capsys, monkeypatch):
+    name = "simulator.cli.program"
+    monkeypatch.setitem(sys.modules, name, _Interrupted(name))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    assert (ended.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+
+
+def test_calibrate_refuses_a_place_that_is_not_there_before_it_measures(simulate):
+    code, out, err = simulate("calibrate", "--out", "no-such-folder/machine.toml")
+    assert (code, out) == (2, "")
+    assert "there is no folder no-such-folder" in err
 
 
 def test_debug_shows_the_traceback(simulate, monkeypatch):

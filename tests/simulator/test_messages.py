@@ -13,6 +13,7 @@ from simulator.network import traffic
 from simulator.pricing.choice import choose
 from simulator.reporting.messages import messages_text
 from simulator.reporting.report import text_report
+from simulator.results.messages import mean_count
 from tests.laws.small_plans import networked, plan, plans
 
 LARGE = {"hidden": 512, "data": 8}
@@ -83,6 +84,17 @@ def test_counts_are_those_of_one_device():
     }
     gathered = {"all-reduce": 65, "all-gather": 5}
     assert count == {**gathered, "send F": 5, "send B": 5}
+
+
+def test_sizes_of_unlike_devices_on_one_line_do_not_add_up():
+    """Each of 3 stages sums its gradients once, and the outer two more of them."""
+    result = simulate(plan(pipeline=3, data=2, layers=6, overlap=False))
+    rows = [row for row in rows_of(result) if row.kind.axis == "data"]
+    assert len(rows) > 1
+    assert [1.0] * len(rows) == [row.count for row in rows]
+    assert mean_count(rows) == 1
+    (line,) = (one for one in messages_text(result).splitlines() if " data 2 " in one)
+    assert line.split()[:4] == ["all-reduce", "data", "2", "1"]
 
 
 def test_a_message_between_kernels_is_exposed_as_long_as_it_takes():

@@ -25,7 +25,12 @@ from simulator.plans.wiring import (
     links_of,
     sheet_rates,
 )
-from simulator.reporting.notes import adapter_notes, topology_notes
+from simulator.reporting.notes import (
+    adapter_notes,
+    algorithm_notes,
+    link_notes,
+    topology_notes,
+)
 from topologies.graphs.families import (
     FAMILIES,
     NODES,
@@ -389,3 +394,30 @@ def test_one_adapter_for_many_devices_is_said_unless_it_was_asked_for():
     assert adapter_notes(large) == []
     (note,) = adapter_notes(large.replace({"cluster.network.adapters_per_node": None}))
     assert "the 8 devices of a node share one adapter" in note
+
+
+def test_it_is_said_where_processors_carry_less_than_adapters():
+    """400 Gbit/s are 50 GB/s; processors copy 12.5 GB/s, and none for RoCE."""
+    (note,) = link_notes(plan(link="ethernet-400"))
+    assert "12.5 GB/s" in note
+    assert "50.0 GB/s" in note
+    assert link_notes(plan(link="roce-400")) == []
+    assert link_notes(plan(link="ethernet-100")) == []
+
+
+def test_a_link_that_is_all_cables_of_a_device_is_whole_on_every_cable():
+    """280 GB/s are 4 cables of 70 GB/s, which a switch does not tell apart."""
+    torus = {"topology": "torus", "shape": [4, 4], "link": "ici-v3"}
+    (note,) = link_notes(plan(**torus))
+    assert 'cluster.network.bandwidth = "70.0 GB/s"' in note
+    assert link_notes(plan(**torus, bandwidth="70 GB/s")) == []
+    assert link_notes(plan(link="ici-v3")) == []
+
+
+def test_an_algorithm_that_no_message_takes_is_named():
+    asked = {"synchronization.algorithm": "tree", "parallelism.zero": 1}
+    (note,) = algorithm_notes(plan(overrides=asked))
+    assert "zero = 1 sums gradients by reduce-scatter" in note
+    assert algorithm_notes(plan(overrides={**asked, "parallelism.zero": 0})) == []
+    owners = {**asked, "training.framework": "torch"}  # all-reduce, then broadcasts
+    assert algorithm_notes(plan(overrides=owners)) == []

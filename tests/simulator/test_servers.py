@@ -56,6 +56,18 @@ def test_without_overlap_there_is_one_push_and_one_pull():
     }
 
 
+def test_servers_keep_the_optimizers_state():
+    """Adam's 8 bytes a parameter are on no device that servers serve.
+
+    One replica whose device adds for itself has no server to keep them.
+    """
+    adam = {"training.optimizer": "adam"}
+    served = simulate(plan(**adam)).memory
+    assert (served.weights, served.optimizer) == (4 * PARAMETERS, 0)
+    alone = plan(1, 1, **adam, **{"synchronization.sum_on": "device"})
+    assert simulate(alone).memory.optimizer == 8 * PARAMETERS
+
+
 def test_parts_follow_one_another():
     """Two nodes of two, two servers, S = 1 GB.
 

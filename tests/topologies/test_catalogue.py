@@ -29,6 +29,7 @@ FIELDS = {
     },
     "links": {
         *("name", "title", "aliases", "bandwidth", "latency", "efficiency"),
+        "cables",
         "copy_rate",
         *("source", "source_of"),
     },
