@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ from simulator.lowering.formats import element_bytes
 from simulator.lowering.portions import emit_portions, left_portions
 from simulator.lowering.recomputed import backward_of
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
+from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.served import (
     emit_pull,
     emit_pulled_forward,
@@ -84,13 +86,15 @@ def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None
     Synchronous sends are those of Megatron until 2022: the rank's next pass waits for
     its last send, and the host for both ends of each transfer. Others follow one
     another on a stream of their own, and the host runs ahead. Without a pipeline the
-    host waits once per micro-batch, to read its loss.
+    host waits once per micro-batch, to read its loss. What comes after a backward that
+    ends with its sums waits for those.
     """
     plan = step.plan
     is_waiting = plan.parallelism.pipeline > 1 and not plan.parallelism.sends_overlap
     sends: tuple[Hashable, ...] = ()
+    sums: tuple[Hashable, ...] = ()
     for action in step.rows[rank]:
-        after = (*_received(step, action, rank), *sends)
+        after = (*_received(step, action, rank), *sends, *sums)
         portions = step.stages[action.stage].portions
         if portions and action.kind in {"B", "I"}:
             after = (*after, *left_portions(portions, action))
@@ -98,7 +102,8 @@ def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None
         passes.emit(emitter, action, after, waits=is_waiting or is_alone)
         if portions and action.kind == "F":
             emit_portions(emitter, portions, action, rank)
-        sent = _emit_send(emitter, step, action, rank)
+        sums = _sums_within(emitter, plan, action)
+        sent = _emit_send(emitter, step, action, rank, sums)
         sends = (sent,) if sent is not None and is_waiting else ()
 
 
@@ -126,8 +131,29 @@ def _received(step: Step, action: Action, rank: int) -> tuple[Hashable, ...]:
     return (source if step.places[source] == rank else ("send", source),)
 
 
+def _sums_within(emitter: Emitter, plan: Plan, action: Action) -> tuple[Hashable, ...]:
+    """Return the sums of buckets without which a backward pass does not end.
+
+    A backward of torch's DDP returns when its buckets are summed, so that a pipeline
+    hands its gradients on after that. Passes in two parts are not DDP's.
+
+    Source: torch 2.13, c10/d/reducer.cpp, finalize_backward, and
+        distributed/pipelining/stage.py, backward_maybe_with_nosync.
+    """
+    mesh = plan.parallelism
+    is_whole = action.kind == "B" and not DESIGNS[mesh.schedule].has_parts
+    if plan.training.framework != "torch" or mesh.pipeline == 1 or not is_whole:
+        return ()
+    keys = (("bucket", action, number) for number in itertools.count())
+    return tuple(itertools.takewhile(emitter.index.__contains__, keys))
+
+
 def _emit_send(
-    emitter: Emitter, step: Step, action: Action, rank: int
+    emitter: Emitter,
+    step: Step,
+    action: Action,
+    rank: int,
+    after: tuple[Hashable, ...],
 ) -> Hashable | None:
     """Emit the send that follows a pass, and return its key; None if there is none."""
     target = None if action.kind == "W" else _neighbour(step, action, 1)
@@ -150,7 +176,7 @@ def _emit_send(
     stream: Stream = "send-forward" if letter == "F" else "send-backward"
     sent = ("send", action)
     body = emitter.bodies[key]
-    emitter.emit(sent, Draft(f"send {action}", (rank,), stream, body, (action,)))
+    emitter.emit(sent, Draft(f"send {action}", (rank,), stream, body, (action, *after)))
     return sent
 
 
