@@ -5,8 +5,8 @@
 Kernels fill all cores. Both hosts sleep, then exchange messages, then sleep again; what
 the kernels lack meanwhile is the messages' core time: copies and system calls of the
 ranks, the system's work on packets, and caches that the kernels find cold. Over all
-cases it is fitted as so much a byte and so much a message (least squares, neither below
-0; absolute, as all cases take about as long). No network of more than two hosts is
+cases the cores that were busy are fitted as so much a byte and so much a message (least
+squares, linear beyond a twentieth of a core). No network of more than two hosts is
 looked at.
 
 Limits: the machine has to be quiet. Bytes that a host passes on are taken to cost what
@@ -15,14 +15,16 @@ those on the one cable do, though no process copies them.
 
 from __future__ import annotations
 
+import os
 import time
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
+from scipy.optimize import least_squares
 
 from calibration.emulation.network import EmulatedNetwork
 from calibration.torch_engine.collectives import Peers, perform
@@ -53,6 +55,7 @@ _COLLECTIVES = (("broadcast", "binomial"), ("all-reduce", "ring"))
 _LONG: Seconds = 2.0  # that each case sends, about
 _ELEMENT = 4  # bytes of a number
 _DIGITS = 4
+_NOISE: Count = 0.05  # cores; what is off by more counts linearly
 
 
 class Spent(NamedTuple):
@@ -174,25 +177,38 @@ def _spent(case: _Case, first: _Part, second: _Part, fillers: Fillers) -> Spent:
 
 def fitted(rows: Sequence[Spent]) -> dict[str, str]:
     """Return the constants of a link, as a profile file has them."""
-    size = np.array([row.sent for row in rows])
-    scale = size.max()  # both columns are about 1
-    count = np.array([row.messages for row in rows])
-    columns = np.stack([size / scale, count / count.max()], axis=1)
-    (byte, message), _ = nnls(columns, np.array([row.cores for row in rows]))
-    constants = {
-        "core_message": format_quantity(float(message / count.max()), "s", _DIGITS)
+    lasted = np.array([row.lasted for row in rows])
+    busy = np.array([row.cores for row in rows]) / lasted
+    rates = np.array([(row.sent, row.messages) for row in rows]) / lasted[:, None]
+    largest = rates.max(axis=0)  # so that both columns are about 1
+    columns = rates / largest
+    found = least_squares(
+        lambda shares: columns @ shares - busy,
+        np.full(2, busy.mean()),
+        bounds=(0, np.inf),
+        loss="soft_l1",
+        f_scale=_NOISE,
+    )
+    byte, message = (float(each) for each in found.x / largest)
+    return {
+        "core_rate": format_quantity(1 / byte, "B/s", _DIGITS),
+        "core_message": format_quantity(message, "s", _DIGITS),
     }
-    if byte > 0:
-        constants["core_rate"] = format_quantity(float(scale / byte), "B/s", _DIGITS)
-    return constants
+
+
+def known() -> dict[str, str]:
+    """Return the constants of a link that were measured last."""
+    text = (results.FOLDER / f"{NAME}.toml").read_text("utf-8")
+    return dict(tomllib.loads(text)["link"])
 
 
 def report(rows: Iterable[Spent]) -> list[str]:
     """Return the lines of a file."""
     rows = list(rows)
     title = "What messages of gloo on one cable take from the cores of two hosts."
-    lines = [*results.head(title, "links"), "", "[link]", *results.keys(fitted(rows))]
-    return [*lines, *results.rows(map(_entry, rows))]
+    load = results.keys({"load": round(os.getloadavg()[0], 2)})
+    lines = [*results.head(title, "links"), *load, "", "[link]"]
+    return [*lines, *results.keys(fitted(rows)), *results.rows(map(_entry, rows))]
 
 
 def _entry(row: Spent) -> dict[str, object]:
