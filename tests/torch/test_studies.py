@@ -9,9 +9,9 @@ pytest.importorskip("torch.distributed")
 
 from timed_plans import needs_emulation
 
-from calibration.torch_engine.studies import real_plans, results, timed_plans
+from calibration.torch_engine.studies import real_plans, results, sending, timed_plans
 from calibration.torch_engine.studies.real_drawing import draw
-from calibration.torch_engine.studies.rows import Drawn, Row, Seen, finished
+from calibration.torch_engine.studies.rows import Drawn, Row, Seen, finished, recorded
 from topologies.units import parse_quantity
 
 NETWORK = {
@@ -48,6 +48,30 @@ def test_the_profile_has_kernels_of_this_machine_and_links_of_two_hosts(folder):
     assert table["kernels"]["fp32"]["points"]
     assert set(table["links"]) == {"ethernet-1"}
     assert int(table["conditions"]["processes"]) >= 1
+    assert sending.known().items() <= table["links"]["ethernet-1"].items()
+
+
+def test_what_was_spent_evenly_is_found_again():
+    """10 ns a byte and 1 ms a message, one row beside itself."""
+    rows = [
+        sending.Spent("", "", "", n, b, 2.0, 1e-3 * n + 1e-8 * b, 0.0)
+        for n, b in ((100, 1e7), (10, 2e7), (500, 1.5e7), (20, 5e7), (300, 1e6))
+    ]
+    rows.append(rows[0]._replace(cores=1.9))
+    found = sending.fitted(rows)
+    assert parse_quantity(found["core_rate"], "B/s") == pytest.approx(1e8, rel=0.05)
+    assert parse_quantity(found["core_message"], "s") == pytest.approx(1e-3, rel=0.1)
+
+
+@needs_emulation
+def test_kernels_beside_two_hosts_are_counted():
+    """Bytes of a broadcast, and of a ring: 2 (n - 1) / n of it from each of two."""
+    rows = list(sending.measure(("500 Mbit/s",), long=0.1))
+    sizes = {(row.pattern, row.size): row.sent / row.messages for row in rows}
+    assert sizes["broadcast", "500 kB"] == 500_000
+    assert sizes["all-reduce", "500 kB"] == 250_000
+    assert all(row.lasted > 0 for row in rows)
+    assert set(sending.fitted(rows)) == {"core_rate", "core_message"}
 
 
 @needs_emulation
@@ -79,6 +103,8 @@ def test_rows_that_have_run_are_kept(tmp_path, folder, study):
     first, second = finished([ran, other], path, study.FIGURES)
     assert first.seen == done.seen
     assert second.seen is None
+    (again,) = recorded(path, study.FIGURES)
+    assert (again.drawn, again.seen) == (ran.drawn, done.seen)
 
 
 def test_a_changed_prediction_runs_again(tmp_path):

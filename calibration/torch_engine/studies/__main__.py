@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,8 @@ def main(words: Sequence[str] | None = None) -> int:
     verbs.add_parser("capacity", help="measure what this machine forwards in all")
     again = verbs.add_parser("again", help="predict the rows that have run anew")
     again.add_argument("which", choices=tuple(_KINDS))
-    again.add_argument("--write", type=Path, default=None, help="file of the rows")
+    again.add_argument("--file", type=Path, default=None, help="of the rows")
+    again.add_argument("--update", action="store_true", help="and write it anew")
     every = verbs.add_parser("all", help="all of it")
     _add_study(every)
     given = parser.parse_args(words)
@@ -125,11 +127,15 @@ def _real(given: argparse.Namespace) -> None:
 def _again(given: argparse.Namespace) -> None:
     """Predict rows that have run anew; errors of both halves, and of all."""
     kind = _KINDS[given.which]
-    path = given.write or results.FOLDER / f"{kind.NAME}.toml"
+    path = given.file or results.FOLDER / f"{kind.NAME}.toml"
     rows = [
-        replace(row, predicted=kind.predicted(row.drawn).predicted)
+        replace(kind.predicted(row.drawn), seen=row.seen)
         for row in recorded(path, kind.FIGURES)
     ]
+    if given.update:
+        seed = tomllib.loads(path.read_text("utf-8"))["seed"]
+        later = "# These predictions are later than the runs: `again` made them."
+        results.write(path, [later, *kind.report(rows, seed)])
     for row in rows:
         _print(f"{row.drawn.name:44}{row.predicted:8.3f}{row.error:+8.1%}")
     for name, some in (("even", rows[::2]), ("odd", rows[1::2]), ("all", rows)):

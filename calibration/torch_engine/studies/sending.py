@@ -82,14 +82,15 @@ class Spent(NamedTuple):
     drift: Ratio
 
 
-def measure(long: Seconds = _LONG) -> Iterator[Spent]:
+def measure(rates: Sequence[str] = _RATES, long: Seconds = _LONG) -> Iterator[Spent]:
     """Yield what every case takes, cable by cable.
 
     Args:
+        rates: of cables, with their units.
         long: that each case sends, about [s].
     """
     with filled_cores() as fillers:
-        for rate in _RATES:
+        for rate in rates:
             bandwidth = parse_quantity(rate, "B/s")
             cable = Wiring(network=ring(hosts=2, bandwidth=bandwidth, latency=0.0))
             with (
