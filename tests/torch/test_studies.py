@@ -1,6 +1,9 @@
 """Studies of random plans: drawn by seed, run for real on few hosts, resumed."""
 
+import time
 import tomllib
+from contextlib import nullcontext
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -10,6 +13,7 @@ pytest.importorskip("torch.distributed")
 from timed_plans import needs_emulation
 
 from calibration.torch_engine.studies import real_plans, results, sending, timed_plans
+from calibration.torch_engine.studies.filling import filled_cores
 from calibration.torch_engine.studies.real_drawing import draw
 from calibration.torch_engine.studies.rows import Drawn, Row, Seen, finished, recorded
 from topologies.units import parse_quantity
@@ -63,15 +67,42 @@ def test_what_was_spent_evenly_is_found_again():
     assert parse_quantity(found["core_message"], "s") == pytest.approx(1e-3, rel=0.1)
 
 
+class Steady:
+    """Fillers of two cores, three kernels of four done while others send."""
+
+    cores = 2
+
+    def done(self, moments):
+        """Kernels between moments."""
+        lengths = [end - begin for begin, end in pairwise(moments)]
+        return [lengths[0], 0.75 * lengths[1], lengths[2]]
+
+
 @needs_emulation
-def test_kernels_beside_two_hosts_are_counted():
-    """Bytes of a broadcast, and of a ring: 2 (n - 1) / n of it from each of two."""
-    rows = list(sending.measure(("500 Mbit/s",), long=0.1))
+def test_what_kernels_lack_beside_two_hosts_is_theirs(monkeypatch):
+    """A message of a broadcast is all of it, one of a ring of two the half.
+
+    Kernels that reach three quarters of their rate lack half a core of two.
+    """
+    monkeypatch.setattr(sending, "filled_cores", lambda: nullcontext(Steady()))
+    rows = list(sending.measure(("500 Mbit/s",), long=0.02))
     sizes = {(row.pattern, row.size): row.sent / row.messages for row in rows}
     assert sizes["broadcast", "500 kB"] == 500_000
     assert sizes["all-reduce", "500 kB"] == 250_000
-    assert all(row.lasted > 0 for row in rows)
-    assert set(sending.fitted(rows)) == {"core_rate", "core_message"}
+    for row in rows:
+        assert row.cores == pytest.approx(0.5 * row.lasted)
+        assert row.drift == pytest.approx(0.0, abs=1e-9)
+
+
+def test_cores_are_filled_inside_a_block():
+    with filled_cores() as fillers:
+        begin = time.monotonic()
+        time.sleep(0.1)
+        middle = time.monotonic()
+        first, none = fillers.done((begin, middle, middle))
+    assert fillers.cores >= 1
+    assert first > 0
+    assert none == 0
 
 
 @needs_emulation

@@ -29,7 +29,7 @@ from scipy.optimize import least_squares
 from calibration.emulation.network import EmulatedNetwork
 from calibration.torch_engine.collectives import Peers, perform
 from calibration.torch_engine.rank import Member
-from calibration.torch_engine.seats import in_hosts
+from calibration.torch_engine.seats import in_hosts, seats
 from calibration.torch_engine.studies import results
 from calibration.torch_engine.studies.filling import Fillers, filled_cores
 from calibration.torch_engine.timed.clock import sleep_until
@@ -89,6 +89,8 @@ def measure(rates: Sequence[str] = _RATES, long: Seconds = _LONG) -> Iterator[Sp
         rates: of cables, with their units.
         long: that each case sends, about [s].
     """
+    with World(seats(1)):
+        pass  # torch is loaded, for all that follow, before the cores are full
     with filled_cores() as fillers:
         for rate in rates:
             bandwidth = parse_quantity(rate, "B/s")
