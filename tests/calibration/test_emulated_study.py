@@ -22,7 +22,7 @@ from topologies.units import parse_quantity
 
 MEASURED = Path(__file__).parents[2] / "calibration" / "measured"
 MEDIAN, P90, FACTOR = 0.08, 0.15, 0.10
-MEDIAN_REAL = 0.145  # measured 0.141; the goal of 0.12 is missed (DESIGN)
+MEDIAN_REAL = 0.13  # 0.128, of runs that drew samples as well; 0.12 is missed
 needs_real = pytest.mark.skipif(
     not (MEASURED / "emulated-real-plans.toml").exists(),
     reason="no study with real kernels has run yet",
