@@ -30,6 +30,9 @@ class LinkFit:
         reach: how many ends of such links share a switch [1].
         across: share of the bandwidth that is left between those switches [1].
         largest: message for which the protocol is used at most [B].
+        core_rate: bytes that cross such links while one core of those hosts is busy
+            with them, whoever sends, passes on and receives; see `shared_cores` [B/s].
+        core_message: time of a core that a message takes beside its bytes [s].
         algorithms: of collectives that it serves; empty for all that need no help
             from the switch.
         protocol: what a report calls it.
@@ -44,6 +47,8 @@ class LinkFit:
     reach: Count = float("inf")
     across: Ratio = 1.0
     largest: Bytes = float("inf")
+    core_rate: BytesPerSecond = float("inf")
+    core_message: Seconds = 0.0
     algorithms: tuple[str, ...] = ()
     protocol: str = "simple"
 

@@ -67,6 +67,8 @@ LINK_OPTIONS: dict[str, str] = {
     "reach": "1",
     "across": "1",
     "largest": "B",
+    "core_rate": "B/s",
+    "core_message": "s",
 }
 """Unit of every constant that only some links have."""
 

@@ -18,6 +18,7 @@ from typing import Annotated, NamedTuple
 Seconds = Annotated[float, "s"]
 Bytes = Annotated[float, "B"]
 BytesPerSecond = Annotated[float, "B/s"]
+SecondsPerByte = Annotated[float, "s/B"]
 Flop = Annotated[float, "FLOP"]
 FlopPerSecond = Annotated[float, "FLOP/s"]
 PerSecond = Annotated[float, "1/s"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -50,13 +52,13 @@ def train(task: Assignment, member: Member) -> Report:
     trainer = _runner(task, member)
     for number in range(task.warm_up):
         member.tell(f"warm-up step {number}")
-        trainer.step(number)
+        trainer.ready(number)()
     member.tell("the recorded step")
     recorded = trainer.record(task.warm_up)
     times = []
     for number in range(task.warm_up + 1, task.warm_up + 1 + task.steps):
         member.tell(f"step {number}")
-        times.append(timed(partial(trainer.step, number)))
+        times.append(timed(trainer.ready(number)))
     member.tell("the step looked at")
     last = task.warm_up + 1 + task.steps
     spans = trainer.looked_at(last) if task.is_looked_at else ()
@@ -119,12 +121,21 @@ class Trainer:
             self.sums.launches(),
         )
 
-    def step(self, number: int) -> None:
-        """Do one optimizer step on the data of that number."""
+    def ready(self, number: int) -> Callable[[], None]:
+        """Return the step of that number, its samples at hand.
+
+        Whoever trains for days has others load them meanwhile, so they are drawn
+        before a step is timed: every rank draws those of all replicas.
+        """
+        samples = own_batch(self.task, self.local, self.groups, number)
+        return partial(self._step, *samples)
+
+    def _step(self, inputs: Any, targets: Any) -> None:
+        """Do one optimizer step."""
         is_divided = self.plan.parallelism.tensor > 1
         self.optimizer.zero_grad()
         with loss_parallel() if is_divided else nullcontext():
-            losses = self._run(*own_batch(self.task, self.local, self.groups, number))
+            losses = self._run(inputs, targets)
         self._finish()
         self.optimizer.step()
         if losses:
@@ -141,7 +152,7 @@ class Trainer:
         for each in told:
             each.recorder = recorder
         with recorder:
-            self.step(number)
+            self.ready(number)()
         for each in told:
             each.recorder = None
         return recorder
@@ -149,13 +160,9 @@ class Trainer:
     def looked_at(self, number: int) -> Spans:
         """Do one step and return what this rank did when."""
         begun: list[Seconds] = []
-        spans = looked_at(partial(self._begun, begun, number))
+        spans = looked_at(partial(_begun, begun, self.ready(number)))
         sums = self.carriage.spans(begun[0]) if self.carriage is not None else ()
         return (*spans, *sums)
-
-    def _begun(self, moments: list[Seconds], number: int) -> None:
-        moments.append(time.perf_counter())
-        self.step(number)
 
     def close(self) -> None:
         """End what outlives a step."""
@@ -253,3 +260,9 @@ class Trainer:
             for each in self.parameters.values()
             if each.grad is not None and id(each) in self._counted
         ]
+
+
+def _begun(moments: list[Seconds], step: Callable[[], None]) -> None:
+    """Do a step, and note when it began."""
+    moments.append(time.perf_counter())
+    step()

@@ -11,8 +11,9 @@ Both engines answer the same recursion. For op i with rank set R(i):
 Where messages slow the kernels beside them (`Pace`), `busy_i` of kernels is stretched:
 they begin at max(ready_i, host_i), and progress at 1 / (1 + κ) of their rate while a
 message of another stream of their rank is under way, be it one or several. Where
-devices are threads that share C cores, the k kernels under way progress at C / k of
-that when they are more; this is of the event engine only, as is all that ranks share.
+devices are threads that share C cores, of which messages under way need D, the k
+kernels under way progress at (C - D) / k of that when they are more; this is of the
+event engine only, as is all that ranks share.
 """
 
 from __future__ import annotations

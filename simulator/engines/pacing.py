@@ -3,10 +3,12 @@
 Every op with kernels has work left, and a rate; when the first message of its rank
 begins, or the last one ends, the work done so far is written off, and its end is
 scheduled anew. Where ranks share cores, so is that of all ops with kernels when one
-of them begins or ends.
+of them begins or ends, or when messages need more of the cores, or less.
 
 Limits: cores are shared evenly, as by a scheduler with short turns; a kernel that its
-host issues late holds its share from when all before it has ended.
+host issues late holds its share from when all before it has ended. What messages need
+they have at once, up to half of the cores: they are sent by threads that sleep most of
+the time, and passed on by the kernel of the system. They are not slowed themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from math import inf
 import simpy
 
 from simulator.engines.graph import Graph, Pace
-from topologies.units import Ratio, Seconds
+from topologies.units import Count, Ratio, Seconds
+
+_LEAST: Ratio = 0.5  # of all cores, that are left to kernels
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Pacing:
     __slots__ = (
         "_environment",
         "_graph",
+        "_left",
         "_on_rank",
         "_pace",
         "_running",
@@ -72,11 +77,17 @@ class Pacing:
         self._environment = environment
         self._graph = graph
         self._pace = pace
+        self._left: Count = pace.cores
         self._sending = [0] * len(graph.programs)
         self._on_rank = [-1] * len(graph.programs)
         self._running: dict[int, _Running] = {}
         self.slowed: dict[int, Seconds] = {}
         self.crowded: dict[int, Seconds] = {}
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether ranks share cores."""
+        return self._pace.cores < inf
 
     def start(self, timeout: simpy.Timeout, begin: Seconds, finish: Seconds) -> None:
         """Note that an op starts, and let it end when its kernels are through.
@@ -111,6 +122,17 @@ class Pacing:
         if self._pace.is_message[index]:
             self._count(index, -1)
 
+    def demand(self, cores: Count) -> None:
+        """Leave kernels what messages do not need of the cores.
+
+        Args:
+            cores: that all messages under way keep busy [1].
+        """
+        left = max(self._pace.cores - cores, _LEAST * self._pace.cores)
+        if left != self._left:
+            self._left = left
+            self._share()
+
     def _send(self, event: simpy.Event) -> None:
         self._count(_index(event), 1)
 
@@ -130,7 +152,7 @@ class Pacing:
         is_slowed = any(self._sending[rank] for rank in self._graph.ranks[index])
         slowdown = self._pace.slowdown if is_slowed else 0.0
         kernels = self._pace.kernels[index]
-        turns = max(1.0, len(self._running) / self._pace.cores)
+        turns = max(1.0, len(self._running) / self._left)
         rate = 1.0 / (1.0 + kernels * ((1.0 + slowdown) * turns - 1.0))
         if rate == op.rate:
             return
@@ -155,7 +177,7 @@ class Pacing:
 
     def _share(self) -> None:
         """Let all ops go on at their share of the cores."""
-        if self._pace.cores < inf:
+        if self.is_crowded:
             for index in list(self._running):
                 self._adjust(index)
 

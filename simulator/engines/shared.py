@@ -74,6 +74,9 @@ def simulate_shared(
     for other in others:
         scene.repeat(other)
     run = scene.run(tenant, scene.stop)
+    if run.pacing is not None and run.pacing.is_crowded:
+        network.on_demand = run.pacing.demand
+    run.begin()
     environment.run(until=scene.over)
     return run.times()
 
@@ -95,19 +98,17 @@ class _Scene:
         self.over.succeed()
 
     def run(self, tenant: Tenant, complete: Callable[[], None]) -> Run:
-        """Begin a step now."""
+        """Return a step that is to begin now."""
         carry: dict[int, Carry] = {
             index: lambda sent=sent: sent.run(self.network)  # type: ignore[misc]
             for index, sent in tenant.sent.items()
         }
-        run = Run(self.environment, _only_issued(tenant), carry, complete)
-        run.begin()
-        return run
+        return Run(self.environment, _only_issued(tenant), carry, complete)
 
     def repeat(self, tenant: Tenant) -> None:
         """Begin a job's step now, and again whenever it ends, until all is over."""
         if self.goes_on():
-            self.run(tenant, lambda: self.repeat(tenant))
+            self.run(tenant, lambda: self.repeat(tenant)).begin()
 
 
 def _only_issued(tenant: Tenant) -> Graph:

@@ -207,6 +207,7 @@ class Carrier:
             TABLE[pattern, name].rounds(len(ends[0]), each, options),
             latency=self.hosts.hop(ends[0]),
             start=self.hosts.fit(groups).start,
+            labour=self.hosts.labour(groups),
         )
 
     def _arranged(
@@ -230,8 +231,9 @@ class Carrier:
         if key not in self._made:
             latency = self.hosts.fit(groups).transfer
             rounds = [_to_the_next(size, len(groups[0]), is_ring=is_ring)]
+            labour = self.hosts.labour(groups)
             self._made[key] = Traffic.place(
-                self.router, groups, rounds, latency=latency
+                self.router, groups, rounds, latency=latency, labour=labour
             )
         return self._made[key]
 
@@ -245,8 +247,9 @@ class Carrier:
             sources, targets, sizes = zip(*sends, strict=True)
             ends = np.array([sources, targets], np.int64)
             rounds = [Round(ends[0], ends[1], np.array(sizes, float), 1)]
+            labour = self.hosts.labour(groups)
             self._made[key] = Traffic.place(
-                self.router, groups, rounds, latency=latency
+                self.router, groups, rounds, latency=latency, labour=labour
             )
         return self._made[key]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulator.located.mesh import Group
+from simulator.network import Labour
 from simulator.pricing.link_fits import adapter_rate, link_fit
 from topologies.hardware import Cluster
 from topologies.profile import LinkFit, Profile
@@ -54,6 +55,11 @@ class Hosts:
     def fit(self, groups: Sequence[Group]) -> LinkFit:
         """Return the fit of the slowest links that groups need."""
         return self.network if any(map(self.is_spread, groups)) else self.fabric
+
+    def labour(self, groups: Sequence[Group]) -> Labour:
+        """Return what messages of groups make for the processors of hosts."""
+        fit = self.fit(groups)
+        return Labour(1.0 / fit.core_rate, fit.core_message)
 
     def hop(self, group: Group) -> Seconds:
         """Return the mean latency of a group's hops around a ring, as on a switch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ from simulator.lowering.portions import emit_portions, left_portions
 from simulator.lowering.rows import pairs_of
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
 from simulator.lowering.schedules.pairs import Pairs
+from simulator.lowering.schedules.table import DESIGNS
 from simulator.lowering.staged import LoweredStage, make_share, sends_parts
 from simulator.plan import Plan
 from simulator.workload import Message, Stream
@@ -80,19 +82,21 @@ def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None
     Synchronous sends are those of Megatron until 2022: the rank's next pass waits for
     its last send, and the host for both ends of each transfer. Others follow one
     another on a stream of their own, and the host runs ahead. Without a pipeline the
-    host waits once per micro-batch, to read its loss.
+    host waits once per micro-batch, to read its loss. What comes after a backward that
+    ends with its sums waits for those.
     """
     program = _Program(emitter, step, rank, passes, Turns(step.plan, step.stages))
-    sends: list[Hashable] = []
+    before: list[Hashable] = []  # what the next pass waits for
     row = iter(step.rows[rank])
     for action in row:
-        through = program.emit_pair(action, sends)
+        through = program.emit_pair(action, before)
         if through is None:
-            through = program.emit_alone(action, sends)
+            through = program.emit_alone(action, before)
         else:
             next(row)  # which is the backward of the pair
-        sent = [_emit_send(emitter, step, one, rank) for one in through]
-        sends = [key for key in sent if key is not None and program.is_waiting]
+        before = []
+        for one in through:
+            before += program.emit_what_follows(one)
 
 
 class _Program(NamedTuple):
@@ -117,10 +121,12 @@ class _Program(NamedTuple):
         mesh = self.step.plan.parallelism
         return mesh.pipeline > 1 and not mesh.sends_overlap
 
-    def emit_alone(self, action: Action, sends: Sequence[Hashable]) -> Iterator[Action]:
-        """Emit a pass that runs by itself behind some sends, and yield it."""
+    def emit_alone(
+        self, action: Action, before: Sequence[Hashable]
+    ) -> Iterator[Action]:
+        """Emit a pass that runs by itself behind some ops, and yield it."""
         portions = self.step.stages[action.stage].portions
-        after = (*_received(self.step, action, self.rank), *sends)
+        after = (*_received(self.step, action, self.rank), *before)
         if portions and action.kind in {"B", "I"}:
             after = (*after, *left_portions(portions, action))
         is_single = self.step.plan.parallelism.pipeline == 1 and action.kind == "F"
@@ -131,7 +137,7 @@ class _Program(NamedTuple):
         yield action
 
     def emit_pair(
-        self, forward: Action, sends: Sequence[Hashable]
+        self, forward: Action, before: Sequence[Hashable]
     ) -> Iterator[Action] | None:
         """Emit a forward with its backward, and yield each when it is through.
 
@@ -146,12 +152,18 @@ class _Program(NamedTuple):
         first, second = (
             Strand(
                 action,
-                (*_received(self.step, action, self.rank), *sends, *more),
+                (*_received(self.step, action, self.rank), *before, *more),
                 self.turns.of(action),
             )
             for action in (forward, backward)
         )
         return emit_pair(self.emitter, self.rank, first, second, waits=self.is_waiting)
+
+    def emit_what_follows(self, action: Action) -> list[Hashable]:
+        """Emit a pass's send; return what the rank's next pass waits for."""
+        sums = _sums_within(self.emitter, self.step.plan, action)
+        sent = _emit_send(self.emitter, self.step, action, self.rank, sums)
+        return [*sums, *([sent] if sent is not None and self.is_waiting else [])]
 
 
 def _neighbour(step: Step, action: Action, towards: int) -> Action | None:
@@ -178,8 +190,29 @@ def _received(step: Step, action: Action, rank: int) -> tuple[Hashable, ...]:
     return (source if step.places[source] == rank else ("send", source),)
 
 
+def _sums_within(emitter: Emitter, plan: Plan, action: Action) -> tuple[Hashable, ...]:
+    """Return the sums of buckets without which a backward pass does not end.
+
+    A backward of torch's DDP returns when its buckets are summed, so that a pipeline
+    hands its gradients on after that. Passes in two parts are not DDP's.
+
+    Source: torch 2.13, c10/d/reducer.cpp, finalize_backward, and
+        distributed/pipelining/stage.py, backward_maybe_with_nosync.
+    """
+    mesh = plan.parallelism
+    is_whole = action.kind == "B" and not DESIGNS[mesh.schedule].has_parts
+    if plan.training.framework != "torch" or mesh.pipeline == 1 or not is_whole:
+        return ()
+    keys = (("bucket", action, number) for number in itertools.count())
+    return tuple(itertools.takewhile(emitter.index.__contains__, keys))
+
+
 def _emit_send(
-    emitter: Emitter, step: Step, action: Action, rank: int
+    emitter: Emitter,
+    step: Step,
+    action: Action,
+    rank: int,
+    after: tuple[Hashable, ...],
 ) -> Hashable | None:
     """Emit the send that follows a pass, and return its key; None if there is none."""
     target = None if action.kind == "W" else _neighbour(step, action, 1)
@@ -202,7 +235,7 @@ def _emit_send(
     stream: Stream = "send-forward" if letter == "F" else "send-backward"
     sent = ("send", action)
     body = emitter.bodies[key]
-    emitter.emit(sent, Draft(f"send {action}", (rank,), stream, body, (action,)))
+    emitter.emit(sent, Draft(f"send {action}", (rank,), stream, body, (action, *after)))
     return sent
 
 

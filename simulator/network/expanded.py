@@ -19,7 +19,7 @@ from simulator.network.fluid import FluidNetwork
 from simulator.network.jobs import subset
 from simulator.network.placing import PlacedRound
 from topologies.graphs.arrays import Floats, Integers, expand
-from topologies.units import BytesPerSecond
+from topologies.units import BytesPerSecond, SecondsPerByte
 
 
 class _Visits(NamedTuple):
@@ -47,6 +47,7 @@ class Expanded:
         rounds: Sequence[PlacedRound],
         delay: Floats,
         limit: BytesPerSecond = np.inf,
+        work: SecondsPerByte = 0.0,
     ) -> None:
         """Begin; `done` triggers when the last message has arrived.
 
@@ -55,8 +56,9 @@ class Expanded:
             rounds: of participants.
             delay: before each participant begins [s].
             limit: of the rate of a message [B/s].
+            work: that every byte on every link makes for processors [s/B].
         """
-        self.network, self.limit = network, limit
+        self.network, self.limit, self.work = network, limit, work
         self.done = network.clock.event()
         self.sender = np.concatenate([each.sender for each in rounds])
         self.receiver = np.concatenate([each.receiver for each in rounds])
@@ -95,6 +97,7 @@ class Expanded:
                 self.size[moving],
                 partial(self._arrive_of, moving),
                 limit=self.limit,
+                work=self.work,
             )
         if len(moving) < len(messages):
             there = messages[~self.has_links[messages]]

@@ -24,7 +24,7 @@ from simulator.network.fair import Flows
 from simulator.network.jobs import Jobs, connected, limited_rates, one_flow, subset
 from simulator.network.lone import LoneJob, LoneJobs
 from topologies.graphs.arrays import Booleans, Floats, Integers, sums
-from topologies.units import Bytes, BytesPerSecond, Count, Seconds
+from topologies.units import BytesPerSecond, Count, Seconds, SecondsPerByte
 
 _SAME_TIME = 2.0**-48  # a few roundings of the clock: what ends so close ends together
 
@@ -36,6 +36,8 @@ class FluidNetwork:
 
     Fields:
         solved: flows whose rates were computed, summed over all changes [1].
+        on_demand: told how many processors all jobs keep busy, at each change [1];
+            nobody if None.
     """
 
     def __init__(self, clock: Clock, bandwidth: ArrayLike) -> None:
@@ -50,6 +52,7 @@ class FluidNetwork:
         if not np.all((self.bandwidth > 0) & np.isfinite(self.bandwidth)):
             raise ValueError("the bandwidth of a link is above 0 and finite")
         self.solved = 0
+        self.on_demand: Callable[[Count], None] | None = None
         self._jobs = Jobs()
         self._batches: dict[int, _Batch] = {}
         self._next_owner = 0
@@ -69,6 +72,7 @@ class FluidNetwork:
         latency: Seconds = 0.0,
         limit: BytesPerSecond = np.inf,
         alone: Seconds = 0.0,
+        work: SecondsPerByte = 0.0,
     ) -> Any:
         """Return an event that triggers when a job is done, with the time as value.
 
@@ -79,6 +83,7 @@ class FluidNetwork:
             latency: before the first byte moves [s].
             limit: of the job's rate on its busiest link [B/s].
             alone: how long it moves if it meets nobody; 0 if that is not known [s].
+            work: that every byte on every link makes for processors [s/B].
         """
         link, size = np.asarray(links, np.int64), np.asarray(sizes, np.float64)
         size = np.broadcast_to(size, link.shape)
@@ -93,9 +98,19 @@ class FluidNetwork:
             if not len(job.link):
                 finish()
             elif alone > 0 and not self._users[job.link].any():
-                self._begin_alone(job, float(largest[0]), limit, alone, done)
+                now = self.clock.now
+                lone = LoneJob(
+                    flow=job,
+                    size=float(largest[0]),
+                    limit=limit,
+                    since=now,
+                    end=now + alone,
+                    done=done,
+                    work=work,
+                )
+                self._begin_alone(lone, alone)
             else:
-                self.start_flows(job, largest, finish, limit=limit)
+                self.start_flows(job, largest, finish, limit=limit, work=work)
 
         def finish(_: Any = None) -> None:
             done.succeed(self.clock.now)
@@ -113,6 +128,7 @@ class FluidNetwork:
         on_end: OnEnd,
         *,
         limit: BytesPerSecond = np.inf,
+        work: SecondsPerByte = 0.0,
     ) -> None:
         """Start flows in this instant.
 
@@ -121,6 +137,7 @@ class FluidNetwork:
             sizes: of each flow, above 0; infinite for one that never ends [B].
             on_end: called with the places of those that end in one instant.
             limit: of the rate of each flow [B/s].
+            work: that every byte on every link makes for processors [s/B].
         """
         for number in self._lone.met_by(flows.link):
             self._join(number)
@@ -128,7 +145,7 @@ class FluidNetwork:
         owner = self._next_owner
         self._next_owner += 1
         self._batches[owner] = _Batch(len(sizes), on_end)
-        self._jobs.add(flows, sizes, limit, self.clock.now, owner)
+        self._jobs.add(flows, sizes, limit, self.clock.now, owner, work=work)
         self._change(flows.link)
 
     def rates(self) -> list[BytesPerSecond]:
@@ -143,22 +160,12 @@ class FluidNetwork:
         self._lone.add_carried(total, now)
         return total
 
-    def _begin_alone(
-        self,
-        flow: Flows,
-        size: Bytes,
-        limit: BytesPerSecond,
-        alone: Seconds,
-        done: Any,
-    ) -> None:
+    def _begin_alone(self, job: LoneJob, alone: Seconds) -> None:
         """Begin a job on links that nobody uses; its end is known."""
-        now = self.clock.now
-        job = LoneJob(
-            flow=flow, size=size, limit=limit, since=now, end=now + alone, done=done
-        )
         self._users[job.link] += 1
         timer = self.clock.timeout(alone, self._lone.add(job))
         timer.callbacks.append(self._finish_alone)
+        self._say_demand()
 
     def _finish_alone(self, timer: Any) -> None:
         """End a job that met nobody."""
@@ -166,6 +173,7 @@ class FluidNetwork:
         if job is not None:
             self._users[job.link] -= 1
             self._carried[job.link] += job.share * job.size
+            self._say_demand()
             job.done.succeed(self.clock.now)
 
     def _join(self, number: int) -> None:
@@ -180,7 +188,7 @@ class FluidNetwork:
             return
         left = np.array([job.size - moved])
         finish = partial(_succeed, job.done, self.clock)
-        self.start_flows(job.flow, left, finish, limit=job.limit)
+        self.start_flows(job.flow, left, finish, limit=job.limit, work=job.work)
 
     def _change(self, links: Integers) -> None:
         """Mark links; all changes of this instant are solved together."""
@@ -203,6 +211,12 @@ class FluidNetwork:
                 jobs.set_rates(affected, rates, self.clock.now)
         self._changed[:] = False
         self._set_alarm()
+        self._say_demand()
+
+    def _say_demand(self) -> None:
+        """Tell who wants to know how many processors all jobs keep busy now."""
+        if self.on_demand is not None:
+            self.on_demand(self._jobs.demand() + self._lone.demand())
 
     def _set_alarm(self) -> None:
         """Wake up when the next job ends; earlier alarms no longer count."""

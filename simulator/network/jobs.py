@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.network.fair import Flows, fair_rates
 from topologies.graphs.arrays import Booleans, Floats, Integers, expand, sums
-from topologies.units import BytesPerSecond, Count, Seconds
+from topologies.units import BytesPerSecond, Count, Seconds, SecondsPerByte
 
 
 class Jobs:
@@ -24,26 +24,29 @@ class Jobs:
         since: when the rate was set [s].
         rate: from then on [B/s].
         owner, place: who is told of the end, and which of its jobs it is.
+        work: that every byte on every link makes for processors [s/B].
     """
 
     def __init__(self) -> None:
         none, zeros = np.zeros(0, np.int64), np.zeros(0)
         self.flows = Flows(np.zeros(1, np.int64), none, zeros, zeros)
         self.size = self.limit = self.left = self.through = zeros
-        self.since = self.rate = zeros
+        self.since = self.rate = self.work = zeros
         self.owner = self.place = none
 
     def __len__(self) -> int:
         """Jobs under way."""
         return len(self.size)
 
-    def add(
+    def add(  # noqa: PLR0913 - a job, whose it is, and what it is worth
         self,
         flows: Flows,
         size: Floats,
         limit: BytesPerSecond,
         now: Seconds,
         owner: int,
+        *,
+        work: SecondsPerByte = 0.0,
     ) -> None:
         """Add jobs that stand still until their rates are set."""
         number, mine = len(size), self.flows
@@ -62,6 +65,7 @@ class Jobs:
         self.since = np.concatenate([self.since, np.full(number, now)])
         self.owner = np.concatenate([self.owner, np.full(number, owner, np.int64)])
         self.place = np.concatenate([self.place, np.arange(number)])
+        self.work = np.concatenate([self.work, np.full(number, work)])
 
     def remove(self, is_over: Booleans) -> None:
         """Forget some jobs."""
@@ -69,7 +73,7 @@ class Jobs:
         self.flows = subset(self.flows, np.flatnonzero(keep))
         for name in ("size", "limit", "left", "through"):
             setattr(self, name, getattr(self, name)[keep])
-        for name in ("since", "rate", "owner", "place"):
+        for name in ("since", "rate", "owner", "place", "work"):
             setattr(self, name, getattr(self, name)[keep])
 
     def ends(self) -> Floats:
@@ -93,6 +97,11 @@ class Jobs:
         self.through[which] += went
         self.since[which] = now
         self.rate[which] = rates
+
+    def demand(self) -> Count:
+        """Return how many processors all jobs keep busy at their rates [1]."""
+        each = np.repeat(self.rate * self.work, np.diff(self.flows.start))
+        return float(each @ self.flows.share)
 
     def loads(self, amounts: Floats, num_links: int) -> Floats:
         """Return what is on each link, given an amount of each job."""

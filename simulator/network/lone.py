@@ -13,7 +13,14 @@ import numpy as np
 
 from simulator.network.fair import Flows
 from topologies.graphs.arrays import Floats, Integers
-from topologies.units import Bytes, BytesPerSecond, Ratio, Seconds
+from topologies.units import (
+    Bytes,
+    BytesPerSecond,
+    Count,
+    Ratio,
+    Seconds,
+    SecondsPerByte,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +33,7 @@ class LoneJob:
         limit: of its rate on the busiest link [B/s].
         since, end: of its transfer, as long as it is alone [s].
         done: event that it is over.
+        work: that every byte on every link makes for processors [s/B].
     """
 
     flow: Flows
@@ -34,6 +42,7 @@ class LoneJob:
     since: Seconds
     end: Seconds
     done: Any
+    work: SecondsPerByte = 0.0
 
     @property
     def link(self) -> Integers:
@@ -44,6 +53,11 @@ class LoneJob:
     def share(self) -> Floats:
         """Bytes on each of them, over those of the busiest [1]."""
         return self.flow.share
+
+    @property
+    def demand(self) -> Count:
+        """How many processors it keeps busy [1]."""
+        return float(self.work * self.size * self.share.sum() / (self.end - self.since))
 
     def moved(self, now: Seconds) -> Ratio:
         """Return which part of its bytes is through [1]."""
@@ -79,6 +93,10 @@ class LoneJobs:
         found = np.unique(self._on_link[links])
         numbers: list[int] = found[found >= 0].tolist()
         return numbers
+
+    def demand(self) -> Count:
+        """Return how many processors they keep busy [1]."""
+        return sum(job.demand for job in self._jobs.values() if job.work)
 
     def add_carried(self, total: Floats, now: Seconds) -> None:
         """Add what each link has carried of them until now [B]."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -41,10 +41,44 @@ from simulator.network.phases import (
 from simulator.network.placing import PlacedRound, Placing
 from simulator.network.router import Router
 from topologies.graphs.arrays import Floats
-from topologies.units import BytesPerSecond, Seconds
+from topologies.units import Bytes, BytesPerSecond, Count, Seconds, SecondsPerByte
 
 MAX_MESSAGES = 20_000  # where few of them coincide, seconds
 MAX_PACED = 2_000
+
+
+class Labour(NamedTuple):
+    """What sending makes for the processors of those who send, pass on and receive.
+
+    Fields:
+        byte: processor time of a byte on a link [s/B].
+        message: processor time of a message, at both of its ends [s].
+    """
+
+    byte: SecondsPerByte = 0.0
+    message: Seconds = 0.0
+
+    @property
+    def is_any(self) -> bool:
+        """Whether it makes anything."""
+        return self.byte > 0 or self.message > 0
+
+    def of(self, num_messages: Count, size: Bytes) -> Seconds:
+        """Return the processor time of some messages [s].
+
+        T = n message + size byte
+
+        Args:
+            num_messages: n [1].
+            size: of all of them, on each of their links [B].
+
+        Assumes: processors take as long for every byte, whoever else sends.
+        Source: derived above.
+        """
+        return num_messages * self.message + size * self.byte
+
+
+NO_LABOUR = Labour()
 
 Form = Literal["fluid", "expanded", "rounds"]
 
@@ -59,6 +93,7 @@ class Traffic:
         start: before anything is sent, once [s].
         flow_limit: of the rate of one message [B/s].
         delay: of each participant, before it begins [s].
+        labour: what sending makes for the processors of the hosts.
     """
 
     rounds: Placing
@@ -66,9 +101,10 @@ class Traffic:
     start: Seconds
     flow_limit: BytesPerSecond
     delay: Floats = field(repr=False)
+    labour: Labour = NO_LABOUR
 
     @classmethod
-    def place(  # noqa: PLR0913 - three things to place and four options
+    def place(  # noqa: PLR0913 - three things to place and five options
         cls,
         router: Router,
         groups: Sequence[Sequence[int]],
@@ -78,6 +114,7 @@ class Traffic:
         start: Seconds = 0.0,
         flow_limit: BytesPerSecond = np.inf,
         delays: Mapping[int, Seconds] | None = None,
+        labour: Labour = NO_LABOUR,
     ) -> Traffic:
         """Return the rounds of one or several groups on a network.
 
@@ -90,6 +127,7 @@ class Traffic:
             start: before anything is sent, once [s].
             flow_limit: of one message's rate, for hosts that copy [B/s].
             delays: by endpoint, how much later it begins [s].
+            labour: what sending makes for the processors of the hosts.
 
         Raises:
             GraphError: groups differ in size or are not in the network, or a
@@ -103,6 +141,7 @@ class Traffic:
             start,
             flow_limit,
             np.array(delay, np.float64),
+            labour,
         )
 
     @property
@@ -152,8 +191,15 @@ class Traffic:
         """
         if self.rounds and (expanded or self.form == "expanded"):
             delay = self.delay + self.start
-            return Expanded(network, self.rounds[:], delay, self.flow_limit).done
-        return _Sequence(network, self._phases, self._begin).done
+            rounds, limit = self.rounds[:], self.flow_limit
+            return Expanded(network, rounds, delay, limit, self._work).done
+        return _Sequence(network, self._phases, self._begin, self._work).done
+
+    @cached_property
+    def _work(self) -> SecondsPerByte:
+        """Processor time of a byte on a link, that of messages spread over theirs."""
+        size = float(self.bytes_on_links().sum()) if self.labour.is_any else 0.0
+        return self.labour.of(self.rounds.num_messages, size) / size if size else 0.0
 
     @cached_property
     def _even(self) -> tuple[Phase, ...] | None:
@@ -219,9 +265,13 @@ class _Sequence:
     """Phases one after the other; `done` triggers at the end."""
 
     def __init__(
-        self, network: FluidNetwork, phases: Sequence[Phase], start: Seconds
+        self,
+        network: FluidNetwork,
+        phases: Sequence[Phase],
+        start: Seconds,
+        work: SecondsPerByte,
     ) -> None:
-        self.network = network
+        self.network, self.work = network, work
         self.phases = iter(phases)
         self.done = network.clock.event()
         if start > 0:
@@ -241,5 +291,6 @@ class _Sequence:
                 latency=phase.latency,
                 limit=phase.limit,
                 alone=phase.transfer,
+                work=self.work,
             )
             job.callbacks.append(self._next)

@@ -255,8 +255,9 @@ class ClusterSection(Section):
     shared_cores: Degree | None = Field(
         default=None,
         description="Cores of one machine on which all devices are threads, so that"
-        " more kernels at once than cores take turns (event engine); left out, a"
-        " device shares nothing of what it computes with.",
+        " more kernels at once than cores take turns, and lack what messages need"
+        " where a profile says it (event engine); left out, a device shares nothing of"
+        " what it computes with.",
     )
     background: Annotated[tuple[BackgroundSection, ...], Field(strict=False)] = Field(
         default=(),

@@ -7,6 +7,7 @@ the same plans. The bounds are those that the study was made to meet: a median e
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ from simulator.api import run, simulate
 from simulator.job import prepare
 from simulator.plan import Plan
 from topologies.profile_file import load_profile
+from topologies.units import parse_quantity
 
 MEASURED = Path(__file__).parents[2] / "calibration" / "measured"
 MEDIAN, P90, FACTOR = 0.08, 0.15, 0.10
-MEDIAN_REAL = 0.145  # measured 0.141; the goal of 0.12 is missed (DESIGN)
+MEDIAN_REAL = 0.13  # 0.128, of runs that drew samples as well; 0.12 is missed
 needs_real = pytest.mark.skipif(
     not (MEASURED / "emulated-real-plans.toml").exists(),
     reason="no study with real kernels has run yet",
@@ -120,6 +122,10 @@ def test_no_step_went_into_the_profile_of_real_kernels():
     profile = read("emulated-cpu")
     assert "no whole step was fitted" in profile["basis"]
     assert profile["constants"].get("in_step", "1") == "1"
-    cable = load_profile("gloo-emulated").links["ethernet-1"]
     path = str(MEASURED / "emulated-cpu.toml")
-    assert load_profile(path).links["ethernet-1"] == cable
+    found = load_profile(path).links["ethernet-1"]
+    constants = read("gloo-two-hosts-cores")["link"]
+    assert found.core_rate == parse_quantity(constants["core_rate"], "B/s")
+    assert found.core_message == parse_quantity(constants["core_message"], "s")
+    cable = load_profile("gloo-emulated").links["ethernet-1"]
+    assert replace(found, core_rate=cable.core_rate, core_message=0.0) == cable

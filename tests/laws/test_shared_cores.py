@@ -1,5 +1,9 @@
 """Devices that are threads of few cores: kernels take turns, on paper and by law."""
 
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,13 +12,35 @@ from simulator.api import run, simulate
 from simulator.engines.event import simulate_events
 from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
+from simulator.engines.shared import Tenant, simulate_shared
 from simulator.job import prepare
+from simulator.plan import Plan
 from simulator.pricing.price import kernel, message
 from simulator.workload import Body, Op, Role, Workload
 from tests.laws.small_plans import plans
+from topologies.profile_file import load_profile
 
 ROUNDING = 1e-9  # work is written off in other sums
 times = st.floats(0.01, 10.0)
+
+
+class Sending(NamedTuple):
+    """Eight bytes on a link of 1 B/s, of which each takes so long of a core."""
+
+    work: float
+
+    def run(self, network, *, expanded=False):
+        """Send them."""
+        del expanded
+        return network.start([0], [8.0], work=self.work)
+
+
+def beside_a_message(work, cores=2):
+    """Ends of two kernels of 1 s, and of a message of 8 s by a third rank."""
+    rows = [*alone(1.0, 1.0), (2, "data", message(8.0, 0.0), ())]
+    graphs = []
+    run_ops(rows, cores, engine=lambda graph: graphs.append(graph) or graph)
+    return simulate_shared(Tenant(graphs[0], {2: Sending(work)}), np.ones(1))
 
 
 def run_ops(rows, cores, slowdown=0.0, engine=simulate_events):
@@ -48,9 +74,76 @@ def test_who_ends_first_leaves_the_others_more():
     assert run_ops(alone(1.0, 3.0), cores=1).end == [2.0, 4.0]
 
 
-def test_messages_take_no_core():
+def test_messages_without_a_price_take_no_core():
     rows = [*alone(1.0), (1, "data", message(1.0, 0.0), ())]
     assert run_ops(rows, cores=1).end == [1.0, 1.0]
+
+
+def test_what_messages_need_of_the_cores_kernels_lack():
+    # Half a core for 8 s: one and a half are left for two kernels of 1 s.
+    answer = beside_a_message(0.5)
+    assert answer.end == [pytest.approx(4 / 3), pytest.approx(4 / 3), 8.0]
+    assert answer.crowded[0] == pytest.approx(1 / 3)
+    # Three are asked for: kernels keep one, and the message is not slowed.
+    assert beside_a_message(3.0).end == [2.0, 2.0, 8.0]
+    # A core is free: nobody lacks anything.
+    assert beside_a_message(0.5, cores=3).end == [1.0, 1.0, 8.0]
+
+
+@given(less=st.floats(0.0, 2.0), more=st.floats(0.0, 2.0))
+@settings(derandomize=True, deadline=None, max_examples=30)
+def test_sending_that_takes_more_is_never_faster(less, more):
+    fast, slow = (beside_a_message(work).end for work in sorted((less, more)))
+    assert all(a <= b * (1 + ROUNDING) for a, b in zip(fast, slow, strict=True))
+
+
+def costly(profile, link, rate, time):
+    """A profile with a price of cores on one of its links."""
+    fit = replace(profile.links[link], core_rate=rate, core_message=time)
+    return replace(profile, links={**profile.links, link: fit})
+
+
+ON_A_RING = {
+    "model": {"family": "mlp", "widths": [256] * 5},
+    "batch": {"global": 64, "micro": 8},
+    "parallelism": {"pipeline": 2, "schedule": "1f1b"},
+    "synchronization": {"algorithm": "ring", "overlap": True, "bucket": "200 kB"},
+    "training": {"precision": "fp32", "optimizer": "sgd", "framework": "torch"},
+    "cluster": {
+        "device": "gtx-580",
+        "profile": "gloo-emulated",
+        "shared_cores": 2,
+        "nodes": 8,
+        "network": {
+            "topology": "ring",
+            "link": "ethernet-1",
+            "bandwidth": "500 Mbit/s",
+            "multipath": "one",
+        },
+    },
+}
+
+
+def test_sending_for_nothing_is_sending_without_a_price():
+    plan = Plan.from_mapping(ON_A_RING)
+    profile = load_profile("gloo-emulated")
+    free = costly(profile, "ethernet-1", float("inf"), 0.0)
+    times = [simulate(plan, profile=each).step_time_s for each in (profile, free)]
+    assert times[0] == times[1]
+
+
+def test_the_price_of_sending_is_in_compute_of_the_event_engine_alone():
+    plan = Plan.from_mapping(ON_A_RING)
+    profile = load_profile("gloo-emulated")
+    dear = costly(profile, "ethernet-1", 1e7, 1e-3)
+    before, after = (simulate(plan, profile=each) for each in (profile, dear))
+    assert after.breakdown.compute_s > before.breakdown.compute_s
+    assert after.breakdown.total == pytest.approx(after.step_time_s, rel=ROUNDING)
+    paths = [
+        simulate(plan, profile=each, engine="analytical").step_time_s
+        for each in (profile, dear)
+    ]
+    assert paths[0] == paths[1]
 
 
 def test_a_kernel_slowed_by_both_is_told_apart():

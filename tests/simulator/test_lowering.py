@@ -48,6 +48,24 @@ def test_two_stages_on_paper():
     assert after["optimizer"] == ["gradient norm"]
 
 
+def test_a_backward_of_ddp_hands_gradients_on_when_its_sums_are_there():
+    """Torch's alone, and none of its backwards in two parts."""
+    choices = {"pipeline": 2, "data": 2, "overlap": True, "layers": 4}
+    for framework, schedule, is_within in (
+        ("torch", "1f1b", True),
+        ("torch", "zb-h1", False),
+        ("megatron", "1f1b", False),
+    ):
+        written = plan(**choices, schedule=schedule)
+        job = prepare(written.replace({"training.framework": framework}))
+        ops = job.workload.ops
+        sends = [op for op in ops if op.name.startswith("send 1")]
+        sums = {k for k, op in enumerate(ops) if op.name.startswith("bucket")}
+        assert sums
+        waiting = [bool(sums & set(op.after)) for op in sends]
+        assert waiting == [False] * (len(sends) - 1) + [is_within]
+
+
 def test_the_optimizer_waits_for_all_gradients():
     ops = ops_of(pipeline=4, data=2, microbatches=4)
     norm = next(op for op in ops if op.name == "gradient norm")

@@ -1,6 +1,9 @@
 """Studies of random plans: drawn by seed, run for real on few hosts, resumed."""
 
+import time
 import tomllib
+from contextlib import nullcontext
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -9,9 +12,10 @@ pytest.importorskip("torch.distributed")
 
 from timed_plans import needs_emulation
 
-from calibration.torch_engine.studies import real_plans, results, timed_plans
+from calibration.torch_engine.studies import real_plans, results, sending, timed_plans
+from calibration.torch_engine.studies.filling import filled_cores
 from calibration.torch_engine.studies.real_drawing import draw
-from calibration.torch_engine.studies.rows import Drawn, Row, Seen, finished
+from calibration.torch_engine.studies.rows import Drawn, Row, Seen, finished, recorded
 from topologies.units import parse_quantity
 
 pytestmark = pytest.mark.xdist_group("studies")  # one worker prepares for all
@@ -49,6 +53,57 @@ def test_the_profile_has_kernels_of_this_machine_and_links_of_two_hosts(folder):
     assert table["kernels"]["fp32"]["points"]
     assert set(table["links"]) == {"ethernet-1"}
     assert int(table["conditions"]["processes"]) >= 1
+    assert sending.known().items() <= table["links"]["ethernet-1"].items()
+
+
+def test_what_was_spent_evenly_is_found_again():
+    """10 ns a byte and 1 ms a message, one row beside itself."""
+    rows = [
+        sending.Spent("", "", "", n, b, 2.0, 1e-3 * n + 1e-8 * b, 0.0)
+        for n, b in ((100, 1e7), (10, 2e7), (500, 1.5e7), (20, 5e7), (300, 1e6))
+    ]
+    rows.append(rows[0]._replace(cores=1.9))
+    found = sending.fitted(rows)
+    assert parse_quantity(found["core_rate"], "B/s") == pytest.approx(1e8, rel=0.05)
+    assert parse_quantity(found["core_message"], "s") == pytest.approx(1e-3, rel=0.1)
+
+
+class Steady:
+    """Fillers of two cores, three kernels of four done while others send."""
+
+    cores = 2
+
+    def done(self, moments):
+        """Kernels between moments."""
+        lengths = [end - begin for begin, end in pairwise(moments)]
+        return [lengths[0], 0.75 * lengths[1], lengths[2]]
+
+
+@needs_emulation
+def test_what_kernels_lack_beside_two_hosts_is_theirs(monkeypatch):
+    """A message of a broadcast is all of it, one of a ring of two the half.
+
+    Kernels that reach three quarters of their rate lack half a core of two.
+    """
+    monkeypatch.setattr(sending, "filled_cores", lambda: nullcontext(Steady()))
+    rows = list(sending.measure(("500 Mbit/s",), long=0.02))
+    sizes = {(row.pattern, row.size): row.sent / row.messages for row in rows}
+    assert sizes["broadcast", "500 kB"] == 500_000
+    assert sizes["all-reduce", "500 kB"] == 250_000
+    for row in rows:
+        assert row.cores == pytest.approx(0.5 * row.lasted)
+        assert row.drift == pytest.approx(0.0, abs=1e-9)
+
+
+def test_cores_are_filled_inside_a_block():
+    with filled_cores() as fillers:
+        begin = time.monotonic()
+        time.sleep(0.1)
+        middle = time.monotonic()
+        first, none = fillers.done((begin, middle, middle))
+    assert fillers.cores >= 1
+    assert first > 0
+    assert none == 0
 
 
 @needs_emulation
@@ -80,6 +135,8 @@ def test_rows_that_have_run_are_kept(tmp_path, folder, study):
     first, second = finished([ran, other], path, study.FIGURES)
     assert first.seen == done.seen
     assert second.seen is None
+    (again,) = recorded(path, study.FIGURES)
+    assert (again.drawn, again.seen) == (ran.drawn, done.seen)
 
 
 def test_a_changed_prediction_runs_again(tmp_path):

@@ -7,7 +7,7 @@ Limits: it waits through their passes, and no longer than one rank waits for ano
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
 import torch.distributed as dist
 
@@ -64,9 +64,12 @@ class Host:
             keeper = Keeper(plan, self._layout.parameters, path.keeps)
             self._paths.append((path, keeper))
 
-    def step(self, number: int) -> None:
-        """Serve the workers' step of that number."""
+    def ready(self, number: int) -> Callable[[], None]:
+        """Return the workers' step of that number, to be served."""
         del number
+        return self._step
+
+    def _step(self) -> None:
         self.settle()
         for bucket in range(len(self._layout.buckets)):
             for path, keeper in self._paths:
@@ -95,12 +98,12 @@ class Host:
         ]
         recorder.hold([kept_here, states])
         with recorder:
-            self.step(number)
+            self.ready(number)()
         return recorder
 
     def looked_at(self, number: int) -> Spans:
         """Serve one step and return what this rank did when."""
-        return looked_at(partial(self.step, number))
+        return looked_at(self.ready(number))
 
     def close(self) -> None:
         """End; nothing here outlives a step."""

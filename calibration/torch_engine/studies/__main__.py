@@ -5,17 +5,20 @@
     python -m calibration.torch_engine.studies real --seed 1 --plans 40
     python -m calibration.torch_engine.studies orders
     python -m calibration.torch_engine.studies capacity
+    python -m calibration.torch_engine.studies again real
 
 The first needs `python -m calibration.fit_links gloo-emulated` after it; `all` does
 everything in this order. A study keeps every row that has run; `--resume` goes on with
-those that have not.
+those that have not. `again` predicts the rows of a file anew, and runs nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -26,10 +29,17 @@ from calibration.torch_engine.studies import (
     orders,
     real_plans,
     results,
+    sending,
     timed_plans,
     two_hosts,
 )
-from calibration.torch_engine.studies.rows import Row, contended, errors_of, finished
+from calibration.torch_engine.studies.rows import (
+    Row,
+    contended,
+    errors_of,
+    finished,
+    recorded,
+)
 from simulator.errors import RehearsalError
 
 _LINKS = "gloo-emulated"
@@ -47,6 +57,10 @@ def main(words: Sequence[str] | None = None) -> int:
     order = verbs.add_parser("orders", help="run rings in right and wrong orders")
     order.add_argument("--repeats", type=int, default=5, help="steps that count")
     verbs.add_parser("capacity", help="measure what this machine forwards in all")
+    again = verbs.add_parser("again", help="predict the rows that have run anew")
+    again.add_argument("which", choices=tuple(_KINDS))
+    again.add_argument("--file", type=Path, default=None, help="of the rows")
+    again.add_argument("--update", action="store_true", help="and write it anew")
     every = verbs.add_parser("all", help="all of it")
     _add_study(every)
     given = parser.parse_args(words)
@@ -73,6 +87,11 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
 def _links(given: argparse.Namespace) -> None:
     for row in two_hosts.write(given.repeats):
         _print(f"{row['id']:40} {row['time_s']}")
+    spent = []
+    for each in sending.measure():
+        spent.append(each)
+        _print(f"{each.pattern}-{each.size}-{each.rate}: {each.cores:.3f} s of cores")
+    results.write(sending.NAME, sending.report(spent))
 
 
 def _orders(given: argparse.Namespace) -> None:
@@ -103,6 +122,29 @@ def _real(given: argparse.Namespace) -> None:
     if not (given.resume or given.predict):
         real_plans.profile()
     _study(real_plans, given)
+
+
+def _again(given: argparse.Namespace) -> None:
+    """Predict rows that have run anew; errors of both halves, and of all."""
+    kind = _KINDS[given.which]
+    path = given.file or results.FOLDER / f"{kind.NAME}.toml"
+    rows = [
+        replace(kind.predicted(row.drawn), seen=row.seen)
+        for row in recorded(path, kind.FIGURES)
+    ]
+    if given.update:
+        seed = tomllib.loads(path.read_text("utf-8"))["seed"]
+        later = "# These predictions are later than the runs: `again` made them."
+        results.write(path, [later, *kind.report(rows, seed)])
+    for row in rows:
+        _print(f"{row.drawn.name:44}{row.predicted:8.3f}{row.error:+8.1%}")
+    for name, some in (("even", rows[::2]), ("odd", rows[1::2]), ("all", rows)):
+        errors = errors_of(some)
+        if errors is not None:
+            _print(
+                f"{name:5}{errors.rows:3} plans, median error {errors.median:.1%}, "
+                f"p90 {errors.p90:.1%}, bias {errors.bias:+.1%}"
+            )
 
 
 def _study(kind: ModuleType, given: argparse.Namespace) -> None:
@@ -180,7 +222,10 @@ def _all(given: argparse.Namespace) -> None:
     _capacity(given)
 
 
+_KINDS = {"study": timed_plans, "real": real_plans}
+
 _VERBS = {
+    "again": _again,
     "all": _all,
     "links": _links,
     "study": _timed,

@@ -1,8 +1,9 @@
 """Random plans whose kernels run for real, predicted first and run afterwards.
 
 The kernels are those of a profile of `simulate calibrate`, one thread of this machine;
-the links have the constants of two hosts; that several ranks share a core is in the
-plan (`cluster.shared_cores`). No step is fitted, and none is looked at before.
+the links have the constants of two hosts, and so has what sending takes from the cores;
+that several ranks share a core is in the plan (`cluster.shared_cores`). No step is
+fitted, and none is looked at before.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from random import Random
 
 from calibration.machine.calibrate import calibrate
 from calibration.torch_engine.running import Options, as_run
-from calibration.torch_engine.studies import results
+from calibration.torch_engine.studies import results, sending
 from calibration.torch_engine.studies.real_drawing import PROFILE, draw
 from calibration.torch_engine.studies.rows import (
     Drawn,
@@ -59,7 +60,7 @@ def profile(folder: Path = results.FOLDER, grid: str = "studied") -> None:
     path = folder / PROFILE
     calibrate(path, grid=grid, with_links=False, processes=_cores())
     links = (PROFILES / "gloo-emulated.toml").read_text("utf-8")
-    cable = tomllib.loads(links)["links"][_LINK]
+    cable = tomllib.loads(links)["links"][_LINK] | sending.known()
     lines = ["", f"[links.{_LINK}]", *results.keys(cable)]
     with path.open("a", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")

@@ -158,6 +158,28 @@ def finished(rows: Iterable[Row], path: Path, names: Sequence[str]) -> list[Row]
     return [_with(row, known.get(_key(row), {}), names) for row in rows]
 
 
+def recorded(path: Path, names: Sequence[str]) -> list[Row]:
+    """Return the rows of a file that have run, with the predictions of then.
+
+    Args:
+        path: of a file that `entry` wrote.
+        names: of further figures of a run.
+    """
+    found = tomllib.loads(path.read_text("utf-8")).get("row", [])
+    return [
+        _with(
+            Row(
+                drawn=Drawn(each["name"], each["kind"], json.loads(each["plan"])),
+                predicted=each["predicted_s"],
+            ),
+            each,
+            names,
+        )
+        for each in found
+        if "steps_s" in each
+    ]
+
+
 def _key(row: Row) -> tuple[str, Seconds]:
     return json.dumps(row.drawn.plan), round(row.predicted, _DIGITS)
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -188,6 +189,36 @@ def test_a_limit_leaves_the_rest_to_others():
     fast = network.start([0], [16.0])
     clock.run(slow & fast)
     assert clock.now == pytest.approx(2.0, rel=1e-12)
+
+
+@given(scenarios(), st.booleans())
+@laws
+def test_cores_work_as_long_as_all_bytes_need(scenario, says_alone):
+    """Summed over time, what jobs keep busy is their bytes on links by so much each."""
+    jobs, bandwidth = scenario
+    clock = simpy.Environment()
+    network = FluidNetwork(clock, bandwidth)
+    heard = [(0.0, 0.0)]
+    network.on_demand = lambda cores: heard.append((clock.now, cores))
+
+    def run(at, sizes, weight, latency):
+        yield clock.timeout(at)
+        alone = max((b / bandwidth[link] for link, b in sizes.items()), default=0.0)
+        yield network.start(
+            *(list(sizes), list(sizes.values())),
+            weight=weight,
+            latency=latency,
+            alone=alone * says_alone,
+            work=0.25,
+        )
+
+    for job in jobs:
+        clock.process(run(*job))
+    clock.run()
+    worked = sum(cores * (end - begin) for (begin, cores), (end, _) in pairwise(heard))
+    needed = 0.25 * sum(sum(sizes.values()) for _, sizes, _, _ in jobs)
+    assert worked == pytest.approx(needed, rel=1e-6, abs=1e-9)
+    assert heard[-1][1] == pytest.approx(0.0, abs=1e-9)
 
 
 @given(scenarios())
