@@ -167,6 +167,13 @@ class ParallelismSection(Section):
         " where the schedule has backward passes in two parts, and else waits, as"
         " Megatron does without interleaving.",
     )
+    scatter_sends: bool | None = Field(
+        default=None,
+        description="Whether a tensor rank sends its part of an activation to the next"
+        " stage, whose tensor ranks gather it (Megatron-LM's scatter/gather"
+        " optimization), or each sends all of it; left out, its part unless"
+        " framework = torch.",
+    )
     recompute: Recompute = Field(
         default="none",
         description="Activations dropped in forward and computed again in backward:"
