@@ -174,6 +174,13 @@ class ParallelismSection(Section):
         " optimization), or each sends all of it; left out, its part unless"
         " framework = torch.",
     )
+    overlap_passes: bool | None = Field(
+        default=None,
+        description="Whether a forward pass and a backward pass of other samples run as"
+        " one on a rank, each computing while the other's messages are under way; left"
+        " out, only where the schedule is made for that (dualpipe). For the interleaved"
+        " one it is Megatron-Core's overlap_moe_expert_parallel_comm.",
+    )
     recompute: Recompute = Field(
         default="none",
         description="Activations dropped in forward and computed again in backward:"
@@ -238,3 +245,9 @@ class ParallelismSection(Section):
         """Whether a pipeline rank goes on while it sends."""
         is_split = DESIGNS[self.schedule].has_parts
         return is_split if self.overlap_sends is None else self.overlap_sends
+
+    @property
+    def passes_overlap(self) -> bool:
+        """Whether a forward and a backward pass run as one, where they can."""
+        is_usual = DESIGNS[self.schedule].is_paired
+        return is_usual if self.overlap_passes is None else self.overlap_passes
