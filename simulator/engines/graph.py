@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from simulator.errors import Infeasible
 from simulator.pricing.price import Price
-from simulator.workload import Body, Workload
+from simulator.workload import Body, Message, Workload
 from topologies.units import Count, Ratio, Seconds
 
 
@@ -43,7 +43,8 @@ class Pace(NamedTuple):
     Fields:
         slowdown: κ [1].
         kernels: share of an op's device time that messages beside it slow [1].
-        is_message: whether the op slows kernels of its ranks.
+        is_message: whether the op slows kernels of its ranks; pushes and pulls do not,
+            which engines copy and no kernels do.
         cores: that all ranks share; infinite where each device is one of its own [1].
     """
 
@@ -157,6 +158,15 @@ def build_graph(
     )
 
 
+_COPIED = frozenset({"push", "pull"})
+
+
+def _is_copied(body: Body) -> bool:
+    """Return whether engines copy a message to a host and back, and no kernels."""
+    sent = (item for item in body.items if isinstance(item, Message))
+    return any(message.pattern in _COPIED for message in sent)
+
+
 def make_pace(
     workload: Workload, prices: Sequence[Price], slowdown: Ratio, cores: Count = inf
 ) -> Pace | None:
@@ -175,7 +185,10 @@ def make_pace(
         _slowed_share(price) if is_compute else 0.0
         for price, is_compute in zip(prices, on_compute, strict=True)
     ]
-    is_message = [not is_compute for is_compute in on_compute]
+    is_message = [
+        not is_compute and not _is_copied(op.body)
+        for op, is_compute in zip(workload.ops, on_compute, strict=True)
+    ]
     return Pace(slowdown, kernels, is_message, cores)
 
 

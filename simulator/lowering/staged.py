@@ -137,7 +137,11 @@ def copies_tied_table(plan: Plan) -> bool:
 
 def sends_parts(plan: Plan) -> bool:
     """Return whether a tensor rank sends its part of an activation, or the whole."""
-    return plan.training.framework == "megatron" or plan.parallelism.sequence
+    mesh = plan.parallelism
+    is_scattered = mesh.scatter_sends
+    if is_scattered is None:
+        is_scattered = plan.training.framework == "megatron"
+    return is_scattered or mesh.sequence
 
 
 def _bodies(

@@ -19,7 +19,12 @@ from simulator.plans.format_checks import (
 from simulator.plans.layer_faults import layer_faults
 from simulator.plans.model_checks import model_faults
 from simulator.plans.node_checks import order_faults
-from simulator.plans.pipeline_checks import batch_faults, schedule_faults, stage_faults
+from simulator.plans.pipeline_checks import (
+    batch_faults,
+    schedule_faults,
+    sending_faults,
+    stage_faults,
+)
 from simulator.plans.records import (
     DERIVED,
     BatchSection,
@@ -96,13 +101,15 @@ def _faults(sections: Sections) -> Iterator[Fault]:
 
 
 def _training_faults(training: TrainingSection, sections: Sections) -> Iterator[Fault]:
-    """Yield what is wrong with number formats."""
+    """Yield what is wrong with number formats, and with a framework's sends."""
     yield from kept_faults(training)
     if sections.cluster:
         yield from precision_faults(training, sections.cluster)
     yield from fixed_point_faults(training)
     if sections.model:
         yield from scale_faults(sections.model, training)
+    if sections.parallelism:
+        yield from sending_faults(sections.parallelism, training)
 
 
 def _layer_faults(

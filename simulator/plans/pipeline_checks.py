@@ -8,7 +8,11 @@ from math import gcd
 from models.model import Model
 from simulator.errors import Fault
 from simulator.lowering.schedules.table import DESIGNS, Shape
-from simulator.plans.records import BatchSection, ParallelismSection
+from simulator.plans.records import (
+    BatchSection,
+    ParallelismSection,
+    TrainingSection,
+)
 from simulator.plans.splits import nearest_divisor, quotient
 
 # Of one step: beyond this, predictions take hours and say nothing more.
@@ -46,6 +50,21 @@ def schedule_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
         remedy = f"schedules that have such pairs: {', '.join(able)}"
         involves = ("parallelism.schedule",)
         yield Fault("parallelism.overlap_passes", problem, remedy, involves=involves)
+
+
+def sending_faults(
+    parallelism: ParallelismSection, training: TrainingSection
+) -> Iterator[Fault]:
+    """Yield whether tensor ranks can send what `scatter_sends` says."""
+    key, is_scattered = "parallelism.scatter_sends", parallelism.scatter_sends
+    if parallelism.sequence and is_scattered is False:
+        problem = "under sequence parallelism a tensor rank holds its part only"
+        remedy = "leave scatter_sends or sequence out"
+        yield Fault(key, problem, remedy, involves=("parallelism.sequence",))
+    if training.framework == "torch" and is_scattered and not parallelism.sequence:
+        problem = "torch's pipelines send whole activations"
+        remedy = "leave scatter_sends out, or framework"
+        yield Fault(key, problem, remedy, involves=("training.framework",))
 
 
 def batch_faults(

@@ -167,6 +167,13 @@ class ParallelismSection(Section):
         " where the schedule has backward passes in two parts, and else waits, as"
         " Megatron does without interleaving.",
     )
+    scatter_sends: bool | None = Field(
+        default=None,
+        description="Whether a tensor rank sends its part of an activation to the next"
+        " stage, whose tensor ranks gather it (Megatron-LM's scatter/gather"
+        " optimization), or each sends all of it; left out, its part unless"
+        " framework = torch.",
+    )
     overlap_passes: bool | None = Field(
         default=None,
         description="Whether a forward pass and a backward pass of other samples run as"

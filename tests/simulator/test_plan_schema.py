@@ -48,6 +48,7 @@ ARITHMETIC = {
     "precision-of-device",
     "replicas-not-whole",
     "scales-of-no-fp8",
+    *("scatter-sends-under-torch", "scatter-sends-with-sequence"),
     "selective-without-attention",
     "sequence-against-tensor",
     "sequence-without-tensor",
