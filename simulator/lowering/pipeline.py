@@ -228,6 +228,7 @@ def _emit_bucketed_backward(
     has_copy = copies_tied_table(plan)
     closed = buckets(plan, [layer for _, layer in layers], has_copy=has_copy)
     is_profiled = plan.stage_times is not None
+    has_copies = mesh.replicas > mesh.expert_ranks
     items: list[Item] = []
     if action.kind == "B":
         items += lowered.before_backward
@@ -249,7 +250,7 @@ def _emit_bucketed_backward(
         if is_profiled:
             ready = [Bucket(*map(sum, zip(*ready, strict=True)))]
         for bucket in ready:
-            sums = gradient_sums(*bucket, has_copies=mesh.replicas > mesh.expert)
+            sums = gradient_sums(*bucket, has_copies=has_copies)
             if is_served(plan):
                 sums = (pushed(bucket.size),)
             body = Body(f"gradients of bucket {number}", "message", sums)
