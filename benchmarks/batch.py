@@ -31,9 +31,9 @@ import numpy as np
 from measuring import interleaved, rates, ratios, spread, timed
 
 from simulator.api import simulate
-from simulator.engines.batch import Splits, predict_batch
+from simulator.batch import Splits, predict_batch
+from simulator.batch.all_splits import all_splits
 from simulator.plan import Plan
-from simulator.splits import all_splits
 
 PLANS = Path(__file__).parent.parent / "plans"
 RECOMPUTE = {"none": "none", "selective": "attn_only", "full": "full"}

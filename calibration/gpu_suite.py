@@ -28,10 +28,10 @@ import torch
 
 from calibration.machine.calibrate import calibrate
 from calibration.machine.copies import copies, narrow_products
-from calibration.machine.quiet import conditions, quieten
 from calibration.machine.split_runs import split_runs
 from calibration.machine.sweep import to_stderr
 from calibration.machine.table_of_steps import steps_table, summaries
+from calibration.quiet import conditions, quieten
 from simulator.plans.dumping import to_toml
 from topologies.units import Seconds
 

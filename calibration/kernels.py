@@ -22,6 +22,7 @@ from models.operators import Convolution
 from models.work import Direction, Share, Work
 from simulator.convolutions.choice import fastest
 from simulator.convolutions.ways import Rates
+from simulator.pricing.kernels import Achieved
 from topologies.catalogue import device
 from topologies.profile_file import load_profile
 from topologies.units import Seconds, parse_quantity
@@ -126,13 +127,8 @@ def _operator(row: dict[str, str]) -> Convolution:
 
 def _rates(name: str, peak: str) -> Rates:
     board, profile = device(name), load_profile("generic")
-    return Rates(
-        num_units=board.num_units,
-        product=profile.matrix_efficiency * board.peak[peak],
-        vector=profile.matrix_efficiency * board.peak["fp32"],
-        bandwidth=profile.memory_efficiency * board.memory_bandwidth,
-        kernel_time=profile.kernel_time,
-    )
+    rate = board.peak[peak]
+    return Achieved(board, profile, rate, rate).convolution_rates
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from simulator.memory.peak import memory
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
 from simulator.plan import Plan
-from simulator.result import Engine
-from simulator.timeline import step_time
-from simulator.utilization import (
+from simulator.results.result import Engine
+from simulator.results.timeline import step_time
+from simulator.results.utilization import (
     hardware_flop,
     model_flop,
     model_flop_utilization,

@@ -12,8 +12,8 @@ from calibration.tables import Table
 from calibration.values import is_near_whole, is_number, is_whole, positive
 from simulator.plans.fields import shown
 from simulator.plans.hints import choices
+from simulator.plans.overrides import parse_value
 from simulator.plans.places import KeyPath
-from simulator.plans.reading import parse_value
 
 
 class _Target(NamedTuple):

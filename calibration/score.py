@@ -39,7 +39,7 @@ from simulator.one_collective.plan import CollectivePlan, is_collective
 from simulator.plan import Plan
 from simulator.plans.places import finder, key_path
 from simulator.progress import Progress
-from simulator.result import Engine
+from simulator.results.result import Engine
 
 _Plan = Plan | CollectivePlan
 _Predicted = Prediction | CollectivePrediction | str
@@ -48,6 +48,7 @@ _Predicted = Prediction | CollectivePrediction | str
 
 def score_files(
     paths: Sequence[str | os.PathLike[str]],
+    *,
     rows: bool = False,
     engine: Engine = "analytical",
 ) -> ScoreReport:

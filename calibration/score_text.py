@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from calibration.score_file import QUANTITIES
 from calibration.statistics import Errors
-from simulator.columns import aligned
+from simulator.reporting.columns import aligned
 from topologies.units import format_memory, format_quantity
 
 if TYPE_CHECKING:

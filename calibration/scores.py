@@ -10,7 +10,7 @@ from calibration.score_file import Baseline, Row, ScoreFile
 from calibration.score_json import report_json
 from calibration.score_text import report_text
 from calibration.statistics import Errors, summarize
-from simulator.result import Engine
+from simulator.results.result import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ vectors looked up and, before the bottom perceptron, the dense features:
 `output_elements` counts both.
 
 Limits: tables are replicated like any weight; dividing them over devices is a split,
-which the lowering does not know yet. Their gradients are sparse
-(`EmbeddingBag.gradient_elements`).
+which the lowering does not know yet. Their gradients are sparse, but replicas sum
+them as if they were as large as the tables.
 
 Source: Naumov et al., arXiv:1906.00091; facebookresearch/dlrm dlrm_s_pytorch.py.
 """

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from simulator.errors import PlanError, RehearsalError
     from simulator.plan import Plan
     from simulator.plot import plot_breakdown, plot_timeline
-    from simulator.result import Result
+    from simulator.results.result import Result
     from simulator.scaling import Scaling, scale
 else:
     _HOMES = {
         "Plan": "plan",
         "PlanError": "errors",
         "RehearsalError": "errors",
-        "Result": "result",
+        "Result": "results.result",
         "Scaling": "scaling",
         "plot_breakdown": "plot",
         "plot_timeline": "plot",

@@ -10,11 +10,11 @@ from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path
 from simulator.job import Job, job_graph, prepare
 from simulator.memory.peak import peak
-from simulator.metrics import breakdown, ledger
 from simulator.plan import Plan
-from simulator.result import ENGINES, Engine, Result
-from simulator.timeline import Timeline, timeline
-from simulator.utilization import (
+from simulator.results.metrics import breakdown, ledger
+from simulator.results.result import ENGINES, Engine, Result
+from simulator.results.timeline import Timeline, timeline
+from simulator.results.utilization import (
     hardware_flop_utilization,
     model_flop_utilization,
 )

@@ -105,10 +105,6 @@ class Plan(PlanFile):
         """Return the hardware, with the plan's own bandwidth and latency in it."""
         return build_cluster(self.cluster)
 
-    def with_(self, **overrides: Any) -> Self:
-        """Return `replace(overrides)`: `plan.with_(**{"batch.micro": 4})`."""
-        return self.replace(overrides)
-
     def dump(self) -> str:
         """Return the plan as TOML text, defaults included.
 

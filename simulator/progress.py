@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from shutil import get_terminal_size
-from types import TracebackType
 from typing import Self, TextIO
 
 from topologies.units import Seconds, format_quantity
@@ -56,12 +55,7 @@ class Progress:
         self._began = self._shown_at = self._clock()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Wipe the line, however the work ended."""
         if self._width:
             self._write("")
@@ -121,12 +115,7 @@ class Heartbeat:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop, and wipe the line."""
         self._over.set()
         if self._thread.is_alive():

@@ -47,6 +47,7 @@ Axis = Literal[
 Stream = Literal[
     "compute",
     "tensor",
+    "exchange",
     "data",
     "pull",
     "gather",

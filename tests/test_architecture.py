@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ HEAVY = {
     "pydantic": "simulator/plan.py simulator/one_collective/plan.py simulator/plans"
     " simulator/schema.py",
 }
+
+# Rooms that lie in another and need nothing of it, or all that is beside it.
+APART = ("lowering.schedules", "torch_engine.studies")
 
 
 def files_of(package):
@@ -84,6 +88,31 @@ def test_imports_run_one_way(package):
     for path in files_of(package):
         reversed_ = (imports_of(read(path)) & OURS) - allowed
         assert not reversed_, f"{path.relative_to(ROOT)} imports {sorted(reversed_)}"
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_rooms_do_not_import_each_other_in_a_circle(package):
+    """A room is a folder or file directly in a package, with all that is below it.
+
+    What is imported for type checkers, or in functions, may look back.
+    """
+    rooms = {}
+    for path in files_of(package):
+        room = room_of(name_of(path), package)
+        for node in _statements(ast.parse(read(path)), at_load_only=True):
+            others = {room_of(name, package) for name in _names(node)}
+            rooms.setdefault(room, set()).update(others - {room, ""})
+    order = TopologicalSorter(rooms)
+    order.prepare()  # raises where there is a circle, and names it
+
+
+def room_of(name, package):
+    """The room of a module; empty for the package itself and for other packages."""
+    first, _, rest = name.partition(".")
+    if first != package:
+        return ""
+    apart = [room for room in APART if f"{rest}.".startswith(f"{room}.")]
+    return apart[0] if apart else rest.partition(".")[0]
 
 
 @pytest.mark.parametrize("package", sorted(OURS))

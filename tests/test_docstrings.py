@@ -85,7 +85,7 @@ def test_examples_in_formulas_run(module):
 
 # Elsewhere the examples are few, but they run as well.
 OTHERS = [
-    "simulator.columns",
+    "simulator.reporting.columns",
     "simulator.plans.dumping",
     "simulator.plans.splits",
     "simulator.plans.synonyms",

@@ -14,9 +14,9 @@ from calibration.machine.company import in_company
 from calibration.machine.errors import Unavailable
 from calibration.machine.links import Links, measured_links
 from calibration.machine.profile_file import Machine, memory_of, profile_text
-from calibration.machine.quiet import conditions, quieten
 from calibration.machine.shapes import GRIDS
 from calibration.machine.sweep import Say, Sweep, to_stderr
+from calibration.quiet import conditions, quieten
 from topologies.units import Count, Seconds
 
 

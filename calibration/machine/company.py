@@ -16,9 +16,9 @@ from torch import multiprocessing
 
 from calibration.emulation.entering import die_with
 from calibration.machine.clock import Clock
-from calibration.machine.quiet import quieten
 from calibration.machine.shapes import GRIDS
 from calibration.machine.sweep import Sweep
+from calibration.quiet import quieten
 from topologies.units import Count, Seconds
 
 _PATIENCE: Seconds = 60.0  # for torch to be loaded

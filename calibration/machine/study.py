@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from calibration.machine.clock import Clock
-from calibration.machine.quiet import conditions, quieten
 from calibration.machine.steps import Step, measured_step
 from calibration.machine.studied import STUDIES
 from calibration.machine.sweep import Say, Sweep, to_stderr
+from calibration.quiet import conditions, quieten
 from simulator.api import simulate
 from simulator.job import prepare
 from simulator.plan import Plan

@@ -31,14 +31,8 @@ def initialise(network: nn.Module, seed: int = 0) -> None:
             is_tied = isinstance(module, Matrix) and not module.operator.owns_weight
             for name, tensor in module.named_parameters(recurse=False):
                 if id(tensor) not in done:
-                    place = (
-                        (0, 0)
-                        if is_tied and name == "weight"
-                        else (
-                            int(layer_name),
-                            number,
-                        )
-                    )
+                    own = int(layer_name), number
+                    place = (0, 0) if is_tied and name == "weight" else own
                     _fill(module, name, tensor, seed, place)
                 done.add(id(tensor))
                 number += 1

@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from calibration.torch_engine.task import Report, Spans, ledger_of
-from simulator.metrics import LedgerRow
 from simulator.plan import Plan
+from simulator.results.metrics import LedgerRow
 from topologies.units import Bytes, Count, Flop, PerSecond, Seconds
 
 

@@ -39,6 +39,10 @@ def _faults(plan: Plan) -> Iterator[Fault]:
         problem = f"{mesh.recompute}: recomputation by operators {_BEYOND}"
         yield Fault("parallelism.recompute", problem, "allowed: none, selective, full")
     yield from _divided_pipeline_faults(plan)
+    if mesh.passes_overlap and mesh.tensor * mesh.expert * mesh.context > 1:
+        problem = "a rank runs its passes one after the other, messages in the way"
+        remedy = "write false, and it is predicted so too"
+        yield Fault("parallelism.overlap_passes", problem, remedy)
     if mesh.replicas == 1 and layers_by_neurons(mesh, plan.build_model()):
         problem = "one replica has all neurons, and nothing to run by portions"
         yield Fault("parallelism.layers", problem, 'leave split = "neurons" out')

@@ -12,8 +12,8 @@ from calibration.torch_engine.data.choosing import Samples
 from simulator.job import Job
 from simulator.located.carrier import Arrangement
 from simulator.lowering.schedules.actions import Schedule
-from simulator.metrics import LedgerRow
 from simulator.plan import Plan
+from simulator.results.metrics import LedgerRow
 from simulator.workload import Axis, Pattern
 from topologies.units import Bytes, Flop, Seconds
 

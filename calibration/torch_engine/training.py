@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor.parallel import loss_parallel
 
-from calibration.machine.quiet import quieten
+from calibration.quiet import quieten
 from calibration.torch_engine.batches import own_batch
 from calibration.torch_engine.building import build_local, loss_of
 from calibration.torch_engine.groups import Groups, wanted_axes

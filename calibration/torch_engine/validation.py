@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from calibration.torch_engine.measured import Measured
 from calibration.torch_engine.running import Options, as_run, run
 from simulator.api import simulate
-from simulator.metrics import LedgerRow
 from simulator.plan import Plan
-from simulator.result import Result
+from simulator.results.metrics import LedgerRow
+from simulator.results.result import Result
 from topologies.units import Ratio, format_quantity
 
 _ROUNDING = 1e-13  # of sums in another order

@@ -152,6 +152,19 @@ def average_pool(
     )
 
 
+def auxiliary_join(maps: Maps) -> Elementwise:
+    """Return where the gradient of an auxiliary classifier meets that of what follows.
+
+    It reads two and writes one; on the way forward nothing is done.
+    """
+    return Elementwise(
+        "auxiliary join",
+        forward_bytes=0.0,
+        backward_bytes=6.0 * maps.elements,
+        launches=(0, 1),
+    )
+
+
 def dropout(name: str, maps: Maps, *, keeps_input: bool) -> Elementwise:
     """Return a dropout: reads and writes once, and a mask of one byte an element.
 

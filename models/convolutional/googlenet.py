@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from models.convolutional.blocks import Maps
+from models.convolutional.blocks import Maps, auxiliary_join
 from models.convolutional.inception_modules import (
     MAXIMUM_SAME,
     Branch,
@@ -21,7 +21,7 @@ from models.convolutional.inception_modules import (
 )
 from models.convolutional.path import Path
 from models.model import Layer, Model
-from models.operators import Elementwise, Operator
+from models.operators import Operator
 
 IMAGE = Maps(3, 224, 224)
 
@@ -112,11 +112,4 @@ def _auxiliary(maps: Maps) -> tuple[Operator, ...]:
     path = path.linear("auxiliary fc1", 1024).relu("auxiliary relu")
     path = path.dropout("auxiliary dropout").linear("auxiliary fc2", 1000)
     path = path.loss("auxiliary cross entropy")
-    # Its gradient joins the one of what follows: reads two, writes one.
-    join = Elementwise(
-        "auxiliary join",
-        forward_bytes=0.0,
-        backward_bytes=6.0 * maps.elements,
-        launches=(0, 1),
-    )
-    return (*path.operators, join)
+    return (*path.operators, auxiliary_join(maps))

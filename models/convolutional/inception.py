@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.convolutional.blocks import Maps
+from models.convolutional.blocks import Maps, auxiliary_join
 from models.convolutional.inception_modules import (
     MODULE_B,
     MODULE_D,
@@ -21,7 +21,7 @@ from models.convolutional.inception_modules import (
 )
 from models.convolutional.path import Path
 from models.model import Layer, Model
-from models.operators import Elementwise, Operator
+from models.operators import Operator
 
 IMAGE = Maps(3, 299, 299)
 _MODULES: tuple[tuple[str, tuple[Branch, ...]], ...] = (
@@ -91,11 +91,4 @@ def _auxiliary(maps: Maps) -> tuple[Operator, ...]:
     path = conv_norm_relu(path, "auxiliary conv1", Conv(128))
     path = conv_norm_relu(path, "auxiliary conv2", Conv(768, 5, padding=0))
     path = path.linear("auxiliary fc", 1000).loss("auxiliary cross entropy")
-    # Its gradient joins the one of the next module: reads two, writes one.
-    join = Elementwise(
-        "auxiliary join",
-        forward_bytes=0.0,
-        backward_bytes=6.0 * maps.elements,
-        launches=(0, 1),
-    )
-    return (*path.operators, join)
+    return (*path.operators, auxiliary_join(maps))

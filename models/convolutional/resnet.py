@@ -24,7 +24,6 @@ _STAGES = {
     101: ((3, 4, 23, 3), True),
     152: ((3, 8, 36, 3), True),
 }
-DEPTHS = tuple(_STAGES)
 
 
 class Inside(NamedTuple):

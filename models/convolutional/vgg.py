@@ -15,7 +15,6 @@ from models.model import Layer, Model
 _CHANNELS = (64, 128, 256, 512, 512)
 # Convolutions in each of the five groups that end in a pooling.
 _GROUPS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-DEPTHS = tuple(_GROUPS)
 
 
 def vgg(depth: int, image: int = 224, thinning: int = 1) -> Model:

@@ -91,14 +91,6 @@ class EmbeddingBag:
         """The table [1]."""
         return self.entries * self.width
 
-    def gradient_elements(self, samples: float) -> float:
-        """Return the numbers of the sparse gradient of `samples` samples [1].
-
-        At most one row a look-up, and never more than the table has.
-        """
-        read = self.rows * samples * self.width
-        return read - (read - self.parameters) * (read > self.parameters)
-
     def forward(self, share: Share) -> tuple[Work, ...]:
         """Return the gather and sum: reads the rows, writes one vector a sample."""
         elements = share.samples * (self.rows + 1) * self.width

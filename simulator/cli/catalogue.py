@@ -72,7 +72,7 @@ def schema() -> None:
 @json_option
 def list_(kind: str, as_json: bool) -> None:
     """List what a plan may name."""
-    from simulator.plans.listing import rows_of, table
+    from simulator.reporting.listing import rows_of, table
 
     rows = rows_of(kind)
     if as_json:

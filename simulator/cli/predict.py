@@ -24,7 +24,7 @@ from simulator.cli.options import (
 if TYPE_CHECKING:
     from simulator.one_collective.plan import CollectivePlan
     from simulator.plan import Plan
-    from simulator.result import Engine, Result
+    from simulator.results.result import Engine, Result
     from topologies.graphs.arrays import Floats
 
 
@@ -73,19 +73,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
     if replicas is not None and replicas > 1:
         raise click.UsageError("--replicas is not built yet: nothing is random so far")
     _check_pictures(loaded, plot, plot_network)
-    from simulator.reporting.notes import (
-        adapter_notes,
-        engine_notes,
-        state_notes,
-        topology_notes,
-    )
-
-    notes = [
-        *adapter_notes(loaded),
-        *topology_notes(loaded),
-        *state_notes(loaded),
-        *engine_notes(loaded, engine),
-    ]
+    notes = _notes(loaded, engine)
     click.echo("".join(f"note: {note}\n" for note in notes), err=True, nl=False)
     from simulator.api import simulate
     from simulator.progress import Heartbeat
@@ -99,15 +87,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
             is_expanded=expand,
         )
     values = {**result.to_json(), "notes": notes}
-    texts = {}
-    if explain:
-        from simulator.reporting.explain import explain as explained
-
-        texts["explain"] = explained(result)
-    if sources:
-        from simulator.sources import sources as sources_of
-
-        texts["sources"] = sources_of(result)
+    texts = _texts(result, explain=explain, sources=sources)
     if as_json:
         print_json({**values, **texts})
     else:
@@ -116,18 +96,50 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter an option
         click.echo("\n\n".join([text_report(result), *texts.values()]))
     _write(result, trace, plot)
     if plot_network:
-        from simulator.located.use import utilization
+        from simulator.results.links import utilization
 
         used = utilization(result) if result.job.located else None
         _draw_network(loaded, used, plot_network, seed)
     _judge(loaded, values)
 
 
+def _notes(plan: Plan, engine: Engine) -> list[str]:
+    """Return what to know of a plan before its prediction is read."""
+    from simulator.reporting.notes import (
+        adapter_notes,
+        engine_notes,
+        state_notes,
+        topology_notes,
+    )
+
+    return [
+        *adapter_notes(plan),
+        *topology_notes(plan),
+        *state_notes(plan),
+        *engine_notes(plan, engine),
+    ]
+
+
+def _texts(result: Result, *, explain: bool, sources: bool) -> dict[str, str]:
+    """Return what is asked for beside the report, by the name of its option."""
+    texts = {}
+    if explain:
+        from simulator.reporting.explain import explain as explained
+
+        texts["explain"] = explained(result)
+    if sources:
+        from simulator.reporting.sources import sources as sources_of
+
+        texts["sources"] = sources_of(result)
+    return texts
+
+
 def _print_collective(
     plan: CollectivePlan, plot_network: Path | None, seed: int, *, as_json: bool
 ) -> None:
     """Predict one collective, print it, and draw its network."""
-    from simulator.one_collective.result import collective_report, predict_collective
+    from simulator.one_collective.report import collective_report
+    from simulator.one_collective.result import predict_collective
     from simulator.progress import Heartbeat
 
     with Heartbeat("predicting"):

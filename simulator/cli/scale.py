@@ -26,7 +26,7 @@ from simulator.errors import Fault, Infeasible, PlanError
 
 if TYPE_CHECKING:
     from simulator.plan import Plan
-    from simulator.result import Engine
+    from simulator.results.result import Engine
     from simulator.scaling import Scaling, Study
 
 
@@ -106,7 +106,7 @@ def _load(path: str, changes: Sequence[str]) -> Plan:
 def _ranges(over: Sequence[str]) -> dict[str, list[Any]]:
     """Return the values of each `--over KEY=V1,V2`, by key."""
     from simulator.plans.hints import unknown_path
-    from simulator.plans.reading import parse_value
+    from simulator.plans.overrides import parse_value
     from simulator.plans.records import plan_keys
 
     found: dict[str, list[Any]] = {}

@@ -109,7 +109,7 @@ def two_level_all_to_all(
 
 
 def server_exchange(
-    size: Bytes, num_ranks: Count, num_servers: Count, is_colocated: bool
+    size: Bytes, num_ranks: Count, num_servers: Count, *, is_colocated: bool
 ) -> CollectiveCost:
     """Return the cost of a push to parameter servers, or a pull from them.
 

@@ -2,5 +2,5 @@
 
 From `mesh` (which devices send?) over `carrier` (in which order, by which algorithm,
 over which links?) and `locate` (every message of a step at its place) to `contention`
-(the step among others) and `use` (what it did to the network).
+(the step among others).
 """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulator.located.mesh import Group
-from simulator.pricing.placement import adapter_rate, link_fit
+from simulator.pricing.link_fits import adapter_rate, link_fit
 from topologies.hardware import Cluster
 from topologies.profile import LinkFit, Profile
 from topologies.units import BytesPerSecond, Seconds

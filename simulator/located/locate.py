@@ -22,7 +22,7 @@ from simulator.network import Router, Traffic
 from simulator.plan import Plan
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.wiring import Rates, build_machine
-from simulator.pricing.placement import adapter_rate
+from simulator.pricing.link_fits import adapter_rate
 from simulator.workload import Axis, Body, Workload
 from topologies.graphs import GraphError
 from topologies.hardware import Cluster

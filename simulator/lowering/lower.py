@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from simulator.lowering.emitter import Emitter
-from simulator.lowering.pipeline import PlainPasses, emit_passes, make_step
+from simulator.lowering.pipeline import emit_passes, make_step
+from simulator.lowering.plain import PlainPasses
 from simulator.lowering.rows import rows_of
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.sharding.broadcasts import emit_broadcasts, has_owners

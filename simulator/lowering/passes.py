@@ -45,6 +45,8 @@ from simulator.workload import Beside, Item, Message, Repeat
 
 _PRODUCTS = ("matrix", "grouped")
 Recompute = Literal["none", "selective", "operators", "compiled-operators", "full"]
+Gradients = tuple[tuple[Item, ...], tuple[Work, ...]]
+"""What an operator's gradients take: those of its inputs, and those of its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,14 @@ class Passes:
         backward_input: I, the same without what only weights need.
         backward_weight: W, which sends nothing: what it needs of others was gathered
             for I.
+        parts: B once more, operator by operator.
     """
 
     forward: tuple[Item, ...]
     backward: tuple[Item, ...]
     backward_input: tuple[Item, ...]
     backward_weight: tuple[Item, ...]
+    parts: tuple[Gradients, ...]
 
 
 def layer_passes(
@@ -87,6 +91,7 @@ def layer_passes(
     backward: list[Item] = [*before]
     inputs: list[Item] = [*before]
     weights: list[Item] = []
+    each_part: list[Gradients] = [(before, ())]
     for operator, own in reversed(operators):
         parts = _backward_parts(operator, own, ways)
         if ways.is_torch and is_any_above_one(own.sequence):
@@ -94,10 +99,14 @@ def layer_passes(
         backward += _in_a_row(operator, parts, ways)
         inputs += parts[0]
         weights += parts[1]
-    returned = tokens_returned(layer, share)
+        each_part.append((tuple(parts[0]), parts[1]))
+    returned = tuple(tokens_returned(layer, share))
     backward += returned
     inputs += returned
-    return Passes(forward, tuple(backward), tuple(inputs), tuple(weights))
+    each_part.append((returned, ()))
+    return Passes(
+        forward, tuple(backward), tuple(inputs), tuple(weights), tuple(each_part)
+    )
 
 
 def _repeated(

@@ -1,32 +1,20 @@
-"""A rank's forward and backward passes, its sends, and its gradient buckets."""
+"""A rank's forward and backward passes in the order of its schedule, and its sends."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from simulator.lowering.buckets import Bucket, buckets
 from simulator.lowering.emitter import Draft, Emitter
-from simulator.lowering.experts import gradient_sums
 from simulator.lowering.formats import element_bytes
+from simulator.lowering.paired import Strand, Turns, emit_pair
 from simulator.lowering.portions import emit_portions, left_portions
-from simulator.lowering.recomputed import backward_of
+from simulator.lowering.rows import pairs_of
 from simulator.lowering.schedules.actions import Action, Kind, Row, Schedule
-from simulator.lowering.served import (
-    emit_pull,
-    emit_pulled_forward,
-    is_pulled_first,
-    is_served,
-    pushed,
-)
-from simulator.lowering.staged import (
-    LoweredStage,
-    copies_tied_table,
-    make_share,
-    sends_parts,
-)
+from simulator.lowering.schedules.pairs import Pairs
+from simulator.lowering.staged import LoweredStage, make_share, sends_parts
 from simulator.plan import Plan
-from simulator.workload import Body, Item, Message, Stream
+from simulator.workload import Message, Stream
 from topologies.units import Bytes
 
 
@@ -38,18 +26,20 @@ class Step(NamedTuple):
         stages: of all ranks.
         rows: of the schedule.
         places: the rank that runs each pass.
+        pairs: passes that run as one.
     """
 
     plan: Plan
     stages: tuple[LoweredStage, ...]
     rows: Schedule
     places: Mapping[Action, int]
+    pairs: Pairs
 
 
 def make_step(plan: Plan, stages: tuple[LoweredStage, ...], rows: Schedule) -> Step:
     """Return a step whose passes are looked up by rank."""
     places = {action: rank for rank, row in enumerate(rows) for action in row}
-    return Step(plan, stages, rows, places)
+    return Step(plan, stages, rows, places, pairs_of(plan, rows))
 
 
 def last_gradients(row: Row) -> dict[int, Action]:
@@ -77,6 +67,12 @@ class Passes(Protocol):
             waits: whether the host does not issue it before that.
         """
 
+    def go_past(self, forward: Action, backward: Action) -> Sequence[Hashable] | None:
+        """Return what else the next two passes wait for, which others then emit.
+
+        None if either does more between its layers than to compute and to send.
+        """
+
 
 def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None:
     """Emit a rank's forward and backward passes with the sends that follow them.
@@ -86,20 +82,76 @@ def emit_passes(emitter: Emitter, step: Step, rank: int, passes: Passes) -> None
     another on a stream of their own, and the host runs ahead. Without a pipeline the
     host waits once per micro-batch, to read its loss.
     """
-    plan = step.plan
-    is_waiting = plan.parallelism.pipeline > 1 and not plan.parallelism.sends_overlap
-    sends: tuple[Hashable, ...] = ()
-    for action in step.rows[rank]:
-        after = (*_received(step, action, rank), *sends)
-        portions = step.stages[action.stage].portions
+    program = _Program(emitter, step, rank, passes, Turns(step.plan, step.stages))
+    sends: list[Hashable] = []
+    row = iter(step.rows[rank])
+    for action in row:
+        through = program.emit_pair(action, sends)
+        if through is None:
+            through = program.emit_alone(action, sends)
+        else:
+            next(row)  # which is the backward of the pair
+        sent = [_emit_send(emitter, step, one, rank) for one in through]
+        sends = [key for key in sent if key is not None and program.is_waiting]
+
+
+class _Program(NamedTuple):
+    """What the passes of a rank are emitted from.
+
+    Fields:
+        emitter, step: of all ranks.
+        rank: of the pipeline.
+        passes: that emit what a pass does.
+        turns: that cut passes which run as one.
+    """
+
+    emitter: Emitter
+    step: Step
+    rank: int
+    passes: Passes
+    turns: Turns
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the rank goes on only when what it sends has arrived."""
+        mesh = self.step.plan.parallelism
+        return mesh.pipeline > 1 and not mesh.sends_overlap
+
+    def emit_alone(self, action: Action, sends: Sequence[Hashable]) -> Iterator[Action]:
+        """Emit a pass that runs by itself behind some sends, and yield it."""
+        portions = self.step.stages[action.stage].portions
+        after = (*_received(self.step, action, self.rank), *sends)
         if portions and action.kind in {"B", "I"}:
             after = (*after, *left_portions(portions, action))
-        is_alone = plan.parallelism.pipeline == 1 and action.kind == "F"
-        passes.emit(emitter, action, after, waits=is_waiting or is_alone)
+        is_single = self.step.plan.parallelism.pipeline == 1 and action.kind == "F"
+        waits = self.is_waiting or is_single
+        self.passes.emit(self.emitter, action, after, waits=waits)
         if portions and action.kind == "F":
-            emit_portions(emitter, portions, action, rank)
-        sent = _emit_send(emitter, step, action, rank)
-        sends = (sent,) if sent is not None and is_waiting else ()
+            emit_portions(self.emitter, portions, action, self.rank)
+        yield action
+
+    def emit_pair(
+        self, forward: Action, sends: Sequence[Hashable]
+    ) -> Iterator[Action] | None:
+        """Emit a forward with its backward, and yield each when it is through.
+
+        None if there is no such backward, or nothing to cut in either.
+        """
+        backward = self.step.pairs.get(forward)
+        if backward is None or not self.turns.are_several(forward, backward):
+            return None
+        more = self.passes.go_past(forward, backward)
+        if more is None:
+            return None
+        first, second = (
+            Strand(
+                action,
+                (*_received(self.step, action, self.rank), *sends, *more),
+                self.turns.of(action),
+            )
+            for action in (forward, backward)
+        )
+        return emit_pair(self.emitter, self.rank, first, second, waits=self.is_waiting)
 
 
 def _neighbour(step: Step, action: Action, towards: int) -> Action | None:
@@ -160,103 +212,3 @@ def boundary_bytes(plan: Plan, lowered: LoweredStage) -> Bytes:
     elements = lowered.stage.layers[-1].output_elements * samples
     size = element_bytes(plan.training.precision) * elements
     return size / plan.parallelism.tensor if sends_parts(plan) else size
-
-
-class PlainPasses(NamedTuple):
-    """Passes of a rank whose replicas hold everything; see `Passes`.
-
-    Fields:
-        step: of which they are.
-        rank: of the pipeline.
-        bucketed: passes in which gradients are summed over replicas.
-    """
-
-    step: Step
-    rank: int
-    bucketed: frozenset[Action]
-
-    @classmethod
-    def of(cls, step: Step, rank: int) -> PlainPasses:
-        """Return what emits the passes of a rank."""
-        plan = step.plan
-        is_several = plan.parallelism.replicas > 1 or is_served(plan)
-        is_bucketed = plan.synchronization.overlap and is_several
-        last = last_gradients(step.rows[rank]).values() if is_bucketed else ()
-        return cls(step, rank, frozenset(last))
-
-    def emit(
-        self,
-        emitter: Emitter,
-        action: Action,
-        after: tuple[Hashable, ...],
-        *,
-        waits: bool,
-    ) -> None:
-        """Emit a pass."""
-        if action in self.bucketed:
-            _emit_bucketed_backward(emitter, self.step, action, after)
-            return
-        plan, lowered = self.step.plan, self.step.stages[action.stage]
-        if is_pulled_first(plan) and action == self.step.rows[self.rank][0]:
-            emit_pulled_forward(emitter, plan, lowered, action, self.rank)
-            return
-        body, again = backward_of(emitter, plan, lowered, action)
-        if again is not None:
-            early = Draft(f"{action} again", (self.rank,), "compute", again)
-            emitter.emit(("again", action), early)
-        draft = Draft(str(action), (self.rank,), "compute", body, after, waits)
-        emitter.emit(action, draft)
-
-
-def _emit_bucketed_backward(
-    emitter: Emitter, step: Step, action: Action, after: tuple[Hashable, ...]
-) -> None:
-    """Emit the last backward in segments, each followed by its bucket's all-reduce.
-
-    Profiled passes are of one segment. What a bucket holds of experts is summed over
-    those that have them.
-    """
-    plan, lowered = step.plan, step.stages[action.stage]
-    mesh = plan.parallelism
-    layers = [
-        (passes.backward if action.kind == "B" else passes.backward_weight, layer)
-        for (passes, count), (layer, _) in reversed(
-            list(zip(lowered.passes, lowered.stage.runs(), strict=True))
-        )
-        for _ in range(count)
-    ]
-    has_copy = copies_tied_table(plan)
-    closed = buckets(plan, [layer for _, layer in layers], has_copy=has_copy)
-    is_profiled = plan.stage_times is not None
-    has_copies = mesh.replicas > mesh.expert_ranks
-    items: list[Item] = []
-    if action.kind == "B":
-        items += lowered.before_backward
-    ready: list[Bucket] = []
-    number, is_first = 0, True
-    ranks = (step.places[action],)
-    for position, (backward, _) in enumerate(layers):
-        items += backward
-        ready += closed[position]
-        is_last = position == len(layers) - 1
-        if (not ready or is_profiled) and not is_last:
-            continue
-        key: Hashable = action if is_last else (action, number)
-        body = Body(f"backward of bucket {number}", "backward", tuple(items))
-        if is_profiled:
-            body = lowered.bodies[action.kind]
-        waits = mesh.pipeline > 1 and is_first and not mesh.sends_overlap
-        emitter.emit(key, Draft(str(action), ranks, "compute", body, after, waits))
-        if is_profiled:
-            ready = [Bucket(*map(sum, zip(*ready, strict=True)))]
-        for bucket in ready:
-            sums = gradient_sums(*bucket, has_copies=has_copies)
-            if is_served(plan):
-                sums = (pushed(bucket.size),)
-            body = Body(f"gradients of bucket {number}", "message", sums)
-            name = f"bucket {number} of stage {action.stage}"
-            sent = ("bucket", action, number)
-            emitter.emit(sent, Draft(name, ranks, "data", body, (key,)))
-            emit_pull(emitter, plan, sent, bucket.size)
-            number += 1
-        items, ready, after, is_first = [], [], (), False

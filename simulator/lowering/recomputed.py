@@ -40,13 +40,8 @@ def backward_of(
     emitter: Emitter, plan: Plan, lowered: LoweredStage, action: Action
 ) -> Backward:
     """Return what a pass does, of a stage that may recompute early or not at all."""
-    mesh = plan.parallelism
-    whole = Backward(lowered.bodies[action.kind])
-    if mesh.recompute != "full" or action.kind not in {"B", "I"} or plan.stage_times:
-        return whole
-    is_kept = is_first_kept(plan) and action.microbatch == 0
-    if not is_kept and not mesh.recompute_early:
-        return whole
+    if not recomputes_apart(plan, action):
+        return Backward(lowered.bodies[action.kind])
     where = f"of stage {lowered.stage.index}"
     plain = emitter.body(
         ("plain", action.kind, lowered.stage.index),
@@ -54,7 +49,7 @@ def backward_of(
         "backward",
         *_without_recomputation(plan, lowered, action),
     )
-    if is_kept:
+    if _is_kept(plan, action):
         return Backward(plain)
     runs = lowered.passes, lowered.stage.runs()
     again = (
@@ -66,6 +61,18 @@ def backward_of(
         ("again", lowered.stage.index), f"recomputation {where}", "forward", *again
     )
     return Backward(plain, again_body)
+
+
+def recomputes_apart(plan: Plan, action: Action) -> bool:
+    """Return whether a pass recomputes at a time of its own, or not at all."""
+    mesh = plan.parallelism
+    if mesh.recompute != "full" or action.kind not in {"B", "I"} or plan.stage_times:
+        return False
+    return mesh.recompute_early or _is_kept(plan, action)
+
+
+def _is_kept(plan: Plan, action: Action) -> bool:
+    return is_first_kept(plan) and action.microbatch == 0
 
 
 def is_first_kept(plan: Plan) -> bool:

@@ -7,7 +7,8 @@ from simulator.lowering.kept import kept_bytes, kept_for_weights
 from simulator.lowering.layer_shares import layer_share
 from simulator.lowering.schedules.actions import Schedule
 from simulator.lowering.schedules.automatic import Times
-from simulator.lowering.schedules.table import schedule
+from simulator.lowering.schedules.pairs import Pairs
+from simulator.lowering.schedules.table import DESIGNS, schedule
 from simulator.lowering.staged import make_share
 from simulator.plan import Plan
 from simulator.plans.layer_choices import recompute_of
@@ -29,7 +30,15 @@ def rows_of(plan: Plan, times: Times | None = None) -> Schedule:
         mesh.virtual_stages,
         times=times or Times(),
         limit=mesh.memory_limit,
+        is_paired=mesh.passes_overlap,
     )
+
+
+def pairs_of(plan: Plan, rows: Schedule) -> Pairs:
+    """Return the passes of a plan's schedule that run as one."""
+    mesh = plan.parallelism
+    pairs = DESIGNS[mesh.schedule].pairs
+    return pairs(rows) if pairs is not None and mesh.passes_overlap else {}
 
 
 def weight_share(plan: Plan, model: Model) -> Ratio:

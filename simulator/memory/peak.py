@@ -16,10 +16,11 @@ arXiv:2205.05198, section 4 (activations).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import inf
 
 from models.model import Layer
+from models.work import Share, Work
 from simulator.convolutions.choice import workspace
 from simulator.job import Arrangement
 from simulator.lowering.formats import element_bytes, working_bytes
@@ -125,31 +126,32 @@ def _gradient_copies(plan: Plan) -> Bytes:
 
 def _workspaces(job: Arrangement) -> dict[tuple[Layer, Kind], Bytes]:
     """Return what the convolutions of each layer set aside at most, by kind of pass."""
-    usual, pricer = make_share(job.plan), job.pricer
-    mesh = job.plan.parallelism
-    rates, offered = pricer.convolution_rates, pricer.profile.convolutions
+    usual, mesh = make_share(job.plan), job.plan.parallelism
     found: dict[tuple[Layer, Kind], Bytes] = {}
     for layer in {layer for low in job.stages for layer in low.stage.layers}:
-        is_full = recompute_of(mesh, layer) == "full"
-        share = layer_share(mesh, layer, usual)
-        for operator in layer.operators:
-            works = {
-                "F": operator.forward(share),
-                "I": operator.backward_input(share),
-                "W": operator.backward_weight(share),
-            }
-            for kind, own in works.items():
-                for work in own:
-                    if work.filtering:
-                        size = workspace(work, rates, offered)
-                        is_again = layer.role == "block" and is_full
-                        for each in _passes(kind, is_repeated=is_again):
-                            before = found.get((layer, each), 0.0)
-                            found[layer, each] = max(before, size)
+        is_again = layer.role == "block" and recompute_of(mesh, layer) == "full"
+        for direction, work in _convolutions(layer, layer_share(mesh, layer, usual)):
+            own = job.pricer
+            rates, offered = own.achieved.convolution_rates, own.profile.convolutions
+            size = workspace(work, rates, offered)
+            for kind in _passes(direction, is_repeated=is_again):
+                found[layer, kind] = max(found.get((layer, kind), 0.0), size)
     return found
 
 
-def _passes(direction: str, *, is_repeated: bool) -> tuple[Kind, ...]:
+def _convolutions(layer: Layer, share: Share) -> Iterator[tuple[Kind, Work]]:
+    """Yield the convolutions of a layer: of outputs F, of gradients I and W."""
+    for operator in layer.operators:
+        works: dict[Kind, tuple[Work, ...]] = {
+            "F": operator.forward(share),
+            "I": operator.backward_input(share),
+            "W": operator.backward_weight(share),
+        }
+        for kind, own in works.items():
+            yield from ((kind, work) for work in own if work.filtering)
+
+
+def _passes(direction: Kind, *, is_repeated: bool) -> tuple[Kind, ...]:
     """Return the passes in which outputs, or a gradient, are computed."""
     if direction == "F":
         return ("F", "B", "I") if is_repeated else ("F",)

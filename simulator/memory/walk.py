@@ -5,7 +5,9 @@ on; while a layer's backward runs, what it computes again and its gradients are 
 Of a backward in two parts, the first keeps what the second needs: inputs of weighted
 operators and the gradients of their outputs.
 
-A pass does the same to memory whatever its micro-batch, so it is followed once.
+A pass does the same to memory whatever its micro-batch, so it is followed once. Of two
+that run as one, the forward is followed first: all that it keeps is there before the
+backward frees anything, which is the most that their turns can come to.
 """
 
 from __future__ import annotations

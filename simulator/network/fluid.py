@@ -113,12 +113,12 @@ class FluidNetwork:
         on_end: OnEnd,
         *,
         limit: BytesPerSecond = np.inf,
-    ) -> int:
-        """Start flows in this instant; return their number, with which to stop them.
+    ) -> None:
+        """Start flows in this instant.
 
         Args:
             flows: each with at least one link.
-            sizes: of each flow, above 0; infinite for one that is stopped [B].
+            sizes: of each flow, above 0; infinite for one that never ends [B].
             on_end: called with the places of those that end in one instant.
             limit: of the rate of each flow [B/s].
         """
@@ -130,38 +130,6 @@ class FluidNetwork:
         self._batches[owner] = _Batch(len(sizes), on_end)
         self._jobs.add(flows, sizes, limit, self.clock.now, owner)
         self._change(flows.link)
-        return owner
-
-    def hold(
-        self,
-        links: ArrayLike,
-        rate: BytesPerSecond,
-        *,
-        shares: ArrayLike = 1.0,
-        weight: Count = 1.0,
-    ) -> int:
-        """Begin background traffic that lasts; return its number, for `stop`.
-
-        Args:
-            links: that it crosses, each once.
-            rate: that it takes where its fair share allows so much [B/s].
-            shares: of the rate on each link; the largest is 1 [1].
-            weight: flows that it stands for [1].
-        """
-        link = np.asarray(links, np.int64)
-        if not (weight > 0 and rate > 0 and len(link)):
-            raise ValueError("weight and rate are above 0, and there is a link")
-        share = np.broadcast_to(np.asarray(shares, np.float64), link.shape)
-        flow, _ = one_flow(link, share, weight)
-        return self.start_flows(flow, np.array([np.inf]), _ignore, limit=rate)
-
-    def stop(self, owner: int) -> None:
-        """End flows now, wherever they are; what they carried stays counted."""
-        is_over = self._jobs.owner == owner
-        if is_over.any():
-            moved = self._jobs.moved(self.clock.now)[is_over]
-            self._change(self._forget(is_over, moved))
-        self._batches.pop(owner, None)
 
     def rates(self) -> list[BytesPerSecond]:
         """Return the rate of every job that may share, in order of arrival [B/s]."""
@@ -287,7 +255,3 @@ class _Batch:
 def _succeed(done: Any, clock: Clock, _: Integers) -> None:
     """Trigger the event of a job that is over."""
     done.succeed(clock.now)
-
-
-def _ignore(_: Integers) -> None:
-    """Do nothing about ends that never come."""

@@ -22,18 +22,14 @@ from simulator.located.hosts import Hosts
 from simulator.located.locate import own_place
 from simulator.located.mesh import Group, Mesh
 from simulator.located.rings import Rings
-from simulator.located.use import (
-    approximation,
-    busiest_of,
-    network_json,
-    network_lines,
-)
 from simulator.mesh import Degrees
 from simulator.network import Traffic
+from simulator.one_collective.checks import options_of, parts
+from simulator.one_collective.parts import CollectivePart, alone
 from simulator.one_collective.plan import CollectivePlan
-from simulator.one_collective.result import CollectivePart, alone
-from simulator.plans.collective_checks import options_of, parts
 from simulator.pricing.choice import AUTO, candidates, serves
+from simulator.reporting.network import network_lines
+from simulator.results.links import approximation, busiest_of, network_json
 from topologies.graphs import CutError, GraphError
 from topologies.graphs.arrays import Floats
 from topologies.profile import Profile
@@ -128,19 +124,8 @@ def run(
         for pattern, algorithm in parts(plan.collective)
     ]
     times = _times(plan, carrier, [way.traffic for way in ways])
-    options = carrier.options_of(ranks)
     found = tuple(
-        CollectivePart(
-            pattern=way.row.pattern,
-            algorithm=way.row.name,
-            protocol=carrier.hosts.fit([ranks]).protocol,
-            time_s=time,
-            steps=calls * way.row.steps(len(ranks), size, options),
-            wire_bytes=calls * way.row.wire_bytes(size, len(ranks), options),
-            form=way.traffic.form,
-            is_exact=way.traffic.is_exact,
-        )
-        for way, time in zip(ways, times, strict=True)
+        _part(plan, carrier, way, time) for way, time in zip(ways, times, strict=True)
     )
     for way in ways:
         carried += calls * way.traffic.bytes_on_links()
@@ -156,6 +141,24 @@ def run(
         left_out=tuple(dict.fromkeys(name for way in ways for name in way.left_out)),
     )
     return found, network
+
+
+def _part(
+    plan: CollectivePlan, carrier: Carrier, way: _Way, time: Seconds
+) -> CollectivePart:
+    """Return what is said of a pattern that took `time` in all."""
+    calls, ranks = plan.collective.calls, tuple(range(plan.num_ranks))
+    size, options = plan.collective.size / calls, carrier.options_of(ranks)
+    return CollectivePart(
+        pattern=way.row.pattern,
+        algorithm=way.row.name,
+        protocol=carrier.hosts.fit([ranks]).protocol,
+        time_s=time,
+        steps=calls * way.row.steps(len(ranks), size, options),
+        wire_bytes=calls * way.row.wire_bytes(size, len(ranks), options),
+        form=way.traffic.form,
+        is_exact=way.traffic.is_exact,
+    )
 
 
 def _carrier(plan: CollectivePlan, profile: Profile, seed: int) -> Carrier:

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from simulator.errors import PlanError
+from simulator.one_collective.checks import collective_faults
 from simulator.plans.building import build_cluster
-from simulator.plans.collective_checks import collective_faults
 from simulator.plans.dumping import to_toml
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.plan_file import PlanFile

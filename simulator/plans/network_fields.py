@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import override
 
 from simulator.plans.fields import refusal, shown
 
@@ -52,10 +53,25 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+class _Parsed(Protocol):
+    """What marks a value that its `parse` alone reads."""
+
+    def parse(self, value: object) -> object:
+        """Return the value that is meant."""
+
+    def __get_pydantic_core_schema__(
+        self, source: type, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Parse and nothing else."""
+        del source, handler
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+
 @dataclass(frozen=True, slots=True)
-class Ends:
+class Ends(_Parsed):
     """Marks the two ends of a cable, by label or number: `Annotated[Cable, Ends()]`."""
 
+    @override
     def parse(self, value: object) -> Cable:
         """Return the two ends in `value`."""
         if isinstance(value, list | tuple) and len(value) == 2:
@@ -64,13 +80,6 @@ class Ends:
                 return a, b
         problem = f"takes the two ends of a cable, got {shown(value)}"
         raise refusal(problem, f"write {_CABLE}, or the numbers of both")
-
-    def __get_pydantic_core_schema__(
-        self, source: type, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Parse and nothing else."""
-        del source, handler
-        return core_schema.no_info_plain_validator_function(self.parse)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -83,9 +92,10 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Order(_Parsed):
     """Marks the order of nodes around a ring: a word, or all their numbers."""
 
+    @override
     def parse(self, value: object) -> RingOrder:
         """Return the order in `value`."""
         if value == "auto":
@@ -97,13 +107,6 @@ class Order:
         raise refusal(
             f"takes an order of nodes, got {shown(value)}", f"write {_ORDERS}"
         )
-
-    def __get_pydantic_core_schema__(
-        self, source: type, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Parse and nothing else."""
-        del source, handler
-        return core_schema.no_info_plain_validator_function(self.parse)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler

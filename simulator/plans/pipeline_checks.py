@@ -40,6 +40,12 @@ def schedule_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
         involves = ("parallelism.sequence",)
         remedy = "add sequence = true, or leave async_tensor out"
         yield Fault("parallelism.async_tensor", problem, remedy, involves=involves)
+    if parallelism.overlap_passes and DESIGNS[schedule].pairs is None:
+        able = sorted(name for name, each in DESIGNS.items() if each.pairs is not None)
+        problem = f"in {schedule}, no forward and backward can run as one"
+        remedy = f"schedules that have such pairs: {', '.join(able)}"
+        involves = ("parallelism.schedule",)
+        yield Fault("parallelism.overlap_passes", problem, remedy, involves=involves)
 
 
 def batch_faults(

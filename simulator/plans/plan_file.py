@@ -11,17 +11,9 @@ from pydantic import Field
 
 from simulator.errors import PlanError
 from simulator.plans.dumping import without_empty
+from simulator.plans.overrides import Override, given_by, overrides_from, parse_override
 from simulator.plans.paths import anchored
-from simulator.plans.reading import (
-    Kind,
-    Override,
-    given_by,
-    located,
-    overrides_from,
-    parse_override,
-    read_mapping,
-    read_sections,
-)
+from simulator.plans.reading import Kind, located, read_mapping, read_sections
 from simulator.plans.records import TEXTS
 from simulator.plans.section import Section
 

@@ -174,6 +174,13 @@ class ParallelismSection(Section):
         " where the schedule has backward passes in two parts, and else waits, as"
         " Megatron does without interleaving.",
     )
+    overlap_passes: bool | None = Field(
+        default=None,
+        description="Whether a forward pass and a backward pass of other samples run as"
+        " one on a rank, each computing while the other's messages are under way; left"
+        " out, only where the schedule is made for that (dualpipe). For the interleaved"
+        " one it is Megatron-Core's overlap_moe_expert_parallel_comm.",
+    )
     recompute: Recompute = Field(
         default="none",
         description="Activations dropped in forward and computed again in backward:"
@@ -255,3 +262,9 @@ class ParallelismSection(Section):
         """Whether a pipeline rank goes on while it sends."""
         is_split = DESIGNS[self.schedule].has_parts
         return is_split if self.overlap_sends is None else self.overlap_sends
+
+    @property
+    def passes_overlap(self) -> bool:
+        """Whether a forward and a backward pass run as one, where they can."""
+        is_usual = DESIGNS[self.schedule].is_paired
+        return is_usual if self.overlap_passes is None else self.overlap_passes

@@ -94,6 +94,9 @@ KEYS: dict[str, tuple[str, ...]] = {
         *("async_tensor_parallel", "enable_async_tensor_parallel", "async_tp"),
         "tp_comm_overlap",
     ),
+    "parallelism.overlap_passes": (
+        *("overlap_moe_expert_parallel_comm", "moe_fb_overlap"),
+    ),
     "parallelism.context_method": ("cp_comm_type", "context_parallel_rotate_method"),
     "parallelism.schedule": ("pipeline_schedule", "pipeline_parallel_schedule"),
     "parallelism.virtual_stages": (

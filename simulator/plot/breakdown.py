@@ -19,7 +19,7 @@ from simulator.plot.style import (
     title_of,
     unit_of,
 )
-from simulator.result import Result
+from simulator.results.result import Result
 from topologies.units import format_memory, format_quantity, number_in
 
 _MEMORY = {

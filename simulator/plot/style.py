@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from simulator.errors import RehearsalError
-from simulator.result import Result
+from simulator.results.result import Result
 
 # Part of the step: its name and its colour, told apart by colour-blind readers too.
 PARTS = {

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from simulator.plot.style import FAINT, INK, finished, readable_on, title_of, unit_of
-from simulator.result import Result
-from simulator.timeline import Span
+from simulator.results.result import Result
+from simulator.results.timeline import Span
 from topologies.units import Seconds, format_quantity, number_in
 
 _PHASES = {
@@ -34,6 +34,7 @@ _LANES = {
     "compute": (0.0, 0.56),
     "data": (0.58, 0.16),
     "tensor": (0.58, 0.16),
+    "exchange": (0.58, 0.16),
     "pull": (0.76, 0.12),
     "gather": (0.58, 0.16),
     "reduce": (0.58, 0.16),

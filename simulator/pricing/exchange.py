@@ -14,13 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simulator.mesh import Degrees, Span
-from simulator.pricing.placement import (
-    Group,
-    adapter_rate,
-    group,
-    link_fit,
-    ranks_per_node,
-)
+from simulator.pricing.link_fits import adapter_rate, link_fit
+from simulator.pricing.placement import Group, group, ranks_per_node
 from simulator.workload import Axis
 from topologies.hardware import Cluster
 from topologies.profile import Profile

@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 
 from simulator.costs.elementwise import floor, maximum, minimum, where
 from simulator.mesh import Degrees, Span
+from simulator.pricing.link_fits import link_fits, long_rate
 from simulator.workload import Axis
-from topologies.hardware import Cluster, Link
+from topologies.hardware import Cluster
 from topologies.profile import LinkFit, Profile
 from topologies.units import Bytes, BytesPerSecond, Count, Ratio, Seconds
 
@@ -109,10 +110,10 @@ def group(
         adapters = minimum(adapters, maximum(own, 1.0))
     fabrics = link_fits(cluster.fabric, profile)
     networks = link_fits(cluster.network, profile)
-    inside = _rate(fabrics[0], cluster.fabric)
+    inside = long_rate(fabrics[0], cluster.fabric)
     copied = cluster.network.copy_rate / sharing
     outside = [
-        minimum(inside, minimum(_rate(fit, cluster.network) * adapters, copied))
+        minimum(inside, minimum(long_rate(fit, cluster.network) * adapters, copied))
         for fit in networks
     ]
     fabric, network = fabrics[0], networks[0]
@@ -121,7 +122,7 @@ def group(
     if not _are_plain(fabrics) or not _are_plain(networks):
         if cluster.fabric.bandwidth < float("inf"):
             name, is_open = cluster.fabric.name, 1 - crosses
-            rates = (_rate(fit, cluster.fabric) for fit in fabrics)
+            rates = (long_rate(fit, cluster.fabric) for fit in fabrics)
             for fit, rate in zip(fabrics, rates, strict=True):
                 lanes.append(_lane(fit, rate, name, is_open, size))
         if cluster.network.bandwidth < float("inf"):
@@ -150,65 +151,6 @@ def _with_hop(network: LinkFit, leaving: Ratio, fabric: LinkFit) -> LinkFit:
     """Return the fit of a network with the mean hop of rings that leave nodes."""
     hop = leaving * network.hop + (1 - leaving) * fabric.hop
     return replace(network, hop=hop)
-
-
-def link_fit(link: Link, profile: Profile) -> LinkFit:
-    """Return the profile's fit of a link, or its data sheet where there is none.
-
-    A plan's own latency replaces the sheet's: a fit's times move by the difference.
-    """
-    fitted = profile.links.get(link.name)
-    if fitted is None:
-        latency = link.latency
-        return LinkFit(
-            efficiency=link.efficiency, start=latency, hop=latency, transfer=latency
-        )
-    return _moved(fitted, link)
-
-
-def link_fits(link: Link, profile: Profile) -> list[LinkFit]:
-    """Return what `link_fit` does, and the fits of the link's further protocols."""
-    further = (
-        _moved(fit, link)
-        for name, fit in profile.links.items()
-        if name.startswith(f"{link.name}.")
-    )
-    return [link_fit(link, profile), *further]
-
-
-def adapter_rate(link: Link, profile: Profile) -> BytesPerSecond:
-    """Return what one adapter gives a long message, its host's copying included."""
-    return minimum(_rate(link_fit(link, profile), link), link.copy_rate)
-
-
-def _moved(fitted: LinkFit, link: Link) -> LinkFit:
-    """Return a fit whose times have moved with the plan's own latency.
-
-    In a stream the messages of a collective follow each other without waiting to
-    arrive, so that the latency is waited for at its start, and not in its steps.
-    """
-    transfer = maximum(fitted.transfer + link.moved, 0.0)
-    if fitted.waits:
-        start = fitted.start + fitted.waits * link.latency
-        return replace(fitted, start=start, transfer=transfer)
-    return replace(
-        fitted,
-        start=maximum(fitted.start + link.moved, 0.0),
-        hop=maximum(fitted.hop + link.moved, 0.0),
-        transfer=transfer,
-    )
-
-
-def _rate(fit: LinkFit, link: Link) -> BytesPerSecond:
-    """Return what one adapter gives a long message.
-
-    min(efficiency · bandwidth, window / latency): no more than a window of bytes may
-    be under way.
-    """
-    rate = fit.efficiency * link.bandwidth
-    if fit.window == float("inf"):
-        return rate
-    return minimum(rate, fit.window / link.latency) if link.latency else rate
 
 
 def _are_plain(fits: Sequence[LinkFit]) -> bool:

@@ -13,22 +13,16 @@ from dataclasses import dataclass, field, replace
 from models.work import Work
 from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
-from simulator.convolutions.choice import fastest_time as fastest_convolution_time
-from simulator.convolutions.ways import Rates
-from simulator.costs.compute import (
-    grouped_time,
-    matrix_time,
-    memory_time,
-    roofline_time,
-)
 from simulator.costs.elementwise import minimum, where
 from simulator.costs.messages import exchange_time, transfer_time
 from simulator.mesh import Degrees
 from simulator.pricing.choice import AUTO, Allowed, Choice, choose, fastest_time
 from simulator.pricing.exchange import exchange_group
+from simulator.pricing.kernels import Achieved, formula_time
+from simulator.pricing.link_fits import adapter_rate
 from simulator.pricing.measured import measured_time
 from simulator.pricing.neighbours import busiest
-from simulator.pricing.placement import Group, adapter_rate, group, ranks_per_node
+from simulator.pricing.placement import Group, group, ranks_per_node
 from simulator.pricing.price import NOTHING, Price, blocking, kernel, message
 from simulator.pricing.servers import Servers
 from simulator.workload import (
@@ -45,10 +39,9 @@ from simulator.workload import (
 from topologies.hardware import Cluster
 from topologies.kernels import KernelTable
 from topologies.profile import Profile
-from topologies.units import Count, FlopPerSecond, Ratio, Seconds
+from topologies.units import FlopPerSecond, Ratio, Seconds
 
 _FEW_BYTES: frozenset[Axis] = frozenset({"model", "stage"})
-_ALIGNED = 8  # numbers of two bytes in 16 B, which tensor cores load at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,73 +125,17 @@ class Pricer:
         return self.pace * self.profile.in_step * self.formula_time(work)
 
     def formula_time(self, work: Work) -> Seconds:
-        """Return the same at the pace of measured kernels, or of the formulas."""
+        """Return what measured kernels say of it, or else the formulas, before pace."""
         if self.kernels is not None:
             time = measured_time(work, self.kernels)
             if time is not None:
                 return time
-        device, profile = self.cluster.device, self.profile
-        starting = work.launches * profile.kernel_time
-        if work.kind == "local":
-            return starting + roofline_time(
-                work.flop,
-                work.size,
-                rate=profile.matrix_efficiency * self.peak,
-                bandwidth=profile.memory_efficiency * device.memory_bandwidth,
-            )
-        if work.kind not in {"matrix", "grouped", "attention"}:
-            efficiency = {
-                "memory": profile.memory_efficiency,
-                "scores": profile.scores_efficiency,
-                "loss": profile.loss_efficiency,
-            }[work.kind]
-            return starting + memory_time(
-                work.size, efficiency * device.memory_bandwidth
-            )
-        if work.filtering:
-            offered = profile.convolutions
-            return fastest_convolution_time(work, self.convolution_rates, offered)
-        bandwidth = profile.memory_efficiency * device.memory_bandwidth
-        is_attention = work.kind == "attention"
-        peak = self.narrow_peak if work.is_narrow else self.peak
-        rate = peak * (
-            profile.attention_efficiency if is_attention else profile.matrix_efficiency
-        )
-        if work.kind == "matrix":
-            rate = where(_is_misaligned(work), self.vector_rate, rate)
-        formula = grouped_time if work.kind == "grouped" else matrix_time
-        return starting + formula(
-            work.rows,
-            work.columns,
-            work.inner,
-            work.batch,
-            size=work.size,
-            num_units=max(device.num_units, 1),
-            rate=rate,
-            bandwidth=bandwidth,
-            sustained_rate=peak
-            * (1.0 if is_attention else profile.sustained_efficiency),
-        )
+        return formula_time(work, self.achieved)
 
     @property
-    def vector_rate(self) -> FlopPerSecond:
-        """What large products reach without tensor cores [FLOP/s]."""
-        return self.profile.matrix_efficiency * self.cluster.device.peak.get(
-            "fp32", self.peak
-        )
-
-    @property
-    def convolution_rates(self) -> Rates:
-        """What the device achieves on the products and copies of a convolution."""
-        device, profile = self.cluster.device, self.profile
-        return Rates(
-            num_units=max(device.num_units, 1),
-            product=profile.matrix_efficiency * self.peak,
-            vector=self.vector_rate,
-            bandwidth=profile.memory_efficiency * device.memory_bandwidth,
-            kernel_time=profile.kernel_time,
-            has_vector="fp32" in device.peak,
-        )
+    def achieved(self) -> Achieved:
+        """What the device achieves, for the formulas of kernels."""
+        return Achieved(self.cluster.device, self.profile, self.peak, self.narrow_peak)
 
     def kernel_host_time(self, work: Work, phase: Phase) -> Seconds:
         """Return the host time to issue a kernel: eager dispatch, by phase."""
@@ -291,18 +228,3 @@ class Pricer:
             return exchange_group(item.axis, self.degrees, self.cluster, self.profile)
         ring = group(item.axis, self.degrees, self.cluster, self.profile, item.pair)
         return replace(ring, lanes=()) if item.axis in _FEW_BYTES else ring
-
-
-def _is_misaligned(work: Work) -> Count:
-    """Return whether a batched product is one that tensor cores are not used for.
-
-    The rows of each matrix begin at multiples of 16 B if they are of multiples of eight
-    numbers of two bytes, which heads of 108 are not.
-
-    Source: NVIDIA/cutlass, issue 75 (kernels for tensor cores load 128 aligned bits).
-        That batched products then run as if on vector units of fp32 is inferred from
-        BigScience's trials of heads (chronicles-prequel.md); single products, which
-        libraries pad or split, are left alone.
-    """
-    of_eight = (work.columns % _ALIGNED == 0) * (work.inner % _ALIGNED == 0)
-    return (work.batch > 1) * (1 - of_eight)

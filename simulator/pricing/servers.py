@@ -18,7 +18,7 @@ from models.model import Model
 from simulator.costs.exchanges import server_exchange
 from simulator.costs.servers import host_copy_time, summing_time
 from simulator.plan import Plan
-from simulator.pricing.placement import link_fit
+from simulator.pricing.link_fits import link_fit
 from topologies.hardware import Cluster
 from topologies.profile import Profile
 from topologies.units import Bytes, Count, Seconds
@@ -62,7 +62,9 @@ class Servers:
             network = link_fit(cluster.network, self.profile)
             latency += network.transfer
             rate = cluster.adapters_per_node * network.efficiency
-            sent = server_exchange(size, cluster.num_nodes, self.servers, True)
+            sent = server_exchange(
+                size, cluster.num_nodes, self.servers, is_colocated=True
+            )
             between = sent.port_bytes / (rate * cluster.network.bandwidth)
         sums = self._sums(size) if pattern == "push" else 0.0
         return latency + inside + between + sums
@@ -77,7 +79,8 @@ class Servers:
             return 0.0
         fabric = self.cluster.fabric
         rate = link_fit(fabric, self.profile).efficiency * fabric.bandwidth
-        return server_exchange(size, devices, self.parts, True).port_bytes / rate
+        sent = server_exchange(size, devices, self.parts, is_colocated=True)
+        return sent.port_bytes / rate
 
     def _sums(self, size: Bytes) -> Seconds:
         """Return the time of the fullest host's sums, for its node and as a server."""

@@ -24,7 +24,7 @@ from simulator.costs.compute import (
 )
 from simulator.costs.messages import exchange_time, transfer_time
 from simulator.engines.graph import build_graph
-from simulator.result import Result
+from simulator.results.result import Result
 from simulator.workload import (
     Beside,
     Body,

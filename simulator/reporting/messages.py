@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simulator.columns import aligned
-from simulator.messages import Kind, Messages
-from simulator.result import Result
+from simulator.reporting.columns import aligned
+from simulator.results.messages import Kind, Messages
+from simulator.results.result import Result
 from topologies.units import Bytes, Count, format_quantity
 
 _MOST_LINES = 8

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from simulator.columns import rate
+from simulator.memory.remedy import remedy
 from simulator.plans.layer_choices import described
 from simulator.plans.records import ParallelismSection, TrainingSection
+from simulator.reporting.columns import rate
 from simulator.reporting.explain import contributions, footnotes
 from simulator.reporting.messages import messages_text
-from simulator.reporting.remedy import remedy
-from simulator.result import Result
+from simulator.results.result import Result
 from topologies.units import format_memory, format_quantity
 
 _BAR = 24
@@ -177,8 +177,8 @@ def _memory(result: Result) -> str:
 def _network(result: Result) -> str:
     if result.job.located is None:
         return ""
-    from simulator.located.overbooked import overbooked_text  # noqa: PLC0415 - NumPy
-    from simulator.located.use import network_text  # noqa: PLC0415 - same
+    from simulator.reporting.network import network_text  # noqa: PLC0415 - same
+    from simulator.reporting.overbooked import overbooked_text  # noqa: PLC0415 - NumPy
 
     text = network_text(result)
     if result.engine == "analytical" and (reason := overbooked_text(result)):

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from simulator.result import Result
+from simulator.results.result import Result
 from simulator.workload import Body
 from topologies.units import number_in
 

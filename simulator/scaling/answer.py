@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simulator.columns import rate
+from simulator.reporting.columns import rate
 from simulator.scaling.points import Measures, Point, are_alike, counted, described
 from simulator.scaling.stopping import PAYING_GAIN, Step, sizes, step_between, steps
 from topologies.units import format_quantity

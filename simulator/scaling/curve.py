@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from simulator.plan import Plan
-from simulator.result import SCHEMA_VERSION, Engine
+from simulator.results.result import SCHEMA_VERSION, Engine
 from simulator.scaling.answer import answer
 from simulator.scaling.frames import data_frame
 from simulator.scaling.points import Measures, Point, same_work

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Any, Literal
 
-from simulator.metrics import Breakdown
 from simulator.plan import Plan
-from simulator.result import Result, Status
-from simulator.utilization import model_flop
+from simulator.results.metrics import Breakdown
+from simulator.results.result import Result, Status
+from simulator.results.utilization import model_flop
 from topologies.units import Bytes, Flop, FlopPerSecond, PerSecond, Ratio, Seconds
 
 PointStatus = Status | Literal["invalid", "infeasible"]
@@ -30,7 +30,6 @@ class Measures:
         mfu: model FLOP/s over peak [1].
         breakdown: parts of the step, averaged over devices.
         memory_peak_bytes: on the fullest device [B].
-        memory_capacity_bytes: of a device [B].
     """
 
     devices: int
@@ -42,7 +41,6 @@ class Measures:
     mfu: Ratio
     breakdown: Breakdown
     memory_peak_bytes: Bytes
-    memory_capacity_bytes: Bytes
 
     @property
     def flop_per_s(self) -> FlopPerSecond:
@@ -99,7 +97,6 @@ def measures_of(result: Result) -> Measures:
         mfu=result.mfu,
         breakdown=result.breakdown,
         memory_peak_bytes=result.memory_peak_bytes,
-        memory_capacity_bytes=result.job.cluster.device.memory,
     )
 
 

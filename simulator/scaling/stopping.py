@@ -25,7 +25,7 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from math import log
 
-from simulator.metrics import Breakdown
+from simulator.results.metrics import Breakdown
 from simulator.scaling.points import Measures, Point, are_alike
 from topologies.units import Ratio, Seconds
 

@@ -15,7 +15,7 @@ from simulator.plans.hints import unknown_path
 from simulator.plans.records import plan_keys
 from simulator.plans.sharding_checks import left_out
 from simulator.progress import Progress
-from simulator.result import Engine
+from simulator.results.result import Engine
 from simulator.scaling.curve import Scaling
 from simulator.scaling.points import Point, PointStatus, described, measures_of
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from simulator.columns import aligned, rate
+from simulator.reporting.columns import aligned, rate
 from simulator.scaling.points import short_names
 from topologies.units import format_memory, format_quantity
 

@@ -16,6 +16,7 @@ import pytest
 
 from calibration.score import score_files
 
+pytestmark = pytest.mark.xdist_group("published")  # one worker prepares for all
 FOLDER = Path(__file__).parents[2] / "calibration" / "published"
 
 BOUNDS = {  # rows outside the fit, MAPE and size of the bias

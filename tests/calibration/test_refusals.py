@@ -56,6 +56,9 @@ CASES = {
     "parallelism.recompute": plan(
         {"pipeline": 4, "schedule": "zb-h1", "recompute": "full"}
     ),
+    "parallelism.overlap_passes": plan(
+        {"pipeline": 2, "tensor": 2, "schedule": "dualpipe"}
+    ),
     "training.optimizer": plan({"zero": 1}, training={"optimizer": "lbfgs"}),
 }
 

@@ -3,8 +3,8 @@
 from hypothesis import strategies as st
 
 from simulator.job import prepare
-from simulator.metrics import ledger
 from simulator.plan import Plan
+from simulator.results.metrics import ledger
 from tests.laws.small_plans import REMATERIALIZE, table
 
 # tokens, features, entries; heads, key-value heads; features of a feed-forward part

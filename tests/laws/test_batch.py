@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from simulator.api import simulate
-from simulator.engines.batch import predict_batch
-from simulator.splits import all_splits
+from simulator.batch import predict_batch
+from simulator.batch.all_splits import all_splits
 from tests.laws.small_plans import plan
 from tests.laws.spread_plans import EXPERTS, spread
 

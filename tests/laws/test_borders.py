@@ -9,9 +9,9 @@ from simulator.engines.graph import build_graph
 from simulator.engines.longest_path import longest_path
 from simulator.job import prepare
 from simulator.lowering.unfold import unfold
-from simulator.metrics import ledger
 from simulator.plan import Plan
 from simulator.pricing.neighbours import busiest
+from simulator.results.metrics import ledger
 from simulator.workload import Transfer
 
 E = 4  # bytes, fp32

@@ -15,8 +15,8 @@ from simulator.job import prepare
 from simulator.lowering.portions import make_portions
 from simulator.lowering.unfold import unfold
 from simulator.memory.peak import memory
-from simulator.metrics import ledger
 from simulator.plan import Plan
+from simulator.results.metrics import ledger
 
 E = 4  # bytes, fp32
 WIDTHS = (48, 96, 64, 32, 16)
@@ -207,7 +207,7 @@ def test_the_next_portion_arrives_while_one_is_computed():
 
 def test_recomputation_by_name_is_that_of_all_layers_where_it_matches():
     """Full recomputation of one block of four repeats its forward pass only."""
-    table = plan("in-turn").with_(**{"parallelism.layers": None})
+    table = plan("in-turn").replace({"parallelism.layers": None})
     rule = [{"match": "fc[12]", "recompute": "full"}]
     some = table.replace({"parallelism.layers": rule})
     every = table.replace({"parallelism.recompute": "full"})

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from simulator.api import run
 from simulator.job import prepare
-from simulator.metrics import breakdown, ledger
+from simulator.results.metrics import breakdown, ledger
 from tests.laws.small_plans import plan, plans, slowed_profile
 from tests.laws.spread_plans import EXPERTS, spread
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.job import prepare
 from simulator.lowering.unfold import unfold
-from simulator.metrics import ledger
+from simulator.results.metrics import ledger
 from tests.laws.small_plans import plan, plans
 
 S, H, V = 32, 64, 128  # tokens, features, entries

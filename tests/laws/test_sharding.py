@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from simulator.api import run
 from simulator.job import prepare
-from simulator.metrics import breakdown
 from simulator.plan import Plan
+from simulator.results.metrics import breakdown
 from tests.laws.small_plans import REMATERIALIZE, plan, slowed_profile
 from tests.laws.test_folding import assert_folding_changes_nothing
 from tests.oracles.reference import simulate

@@ -8,8 +8,8 @@ A message of a group counts once, with its NCCL size; a row adds them up over th
 import pytest
 
 from simulator.job import prepare
-from simulator.metrics import ledger
 from simulator.plan import Plan
+from simulator.results.metrics import ledger
 from tests.laws.small_plans import plan, table
 
 S, H, V = 32, 64, 128  # tokens, features, entries

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from simulator.api import run, simulate
 from simulator.job import prepare
-from simulator.metrics import breakdown
 from simulator.plan import Plan
+from simulator.results.metrics import breakdown
 from tests.laws.small_plans import on_machine, rescaled, step_time, table
 from tests.laws.spread_plans import EXPERTS, sent, spread, spread_plans
 

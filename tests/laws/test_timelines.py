@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from simulator.api import run, simulate
 from simulator.job import prepare
-from simulator.metrics import breakdown
+from simulator.results.metrics import breakdown
 from tests.laws.small_plans import plans
 
 ENGINES = st.sampled_from(["analytical", "event"])

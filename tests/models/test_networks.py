@@ -157,14 +157,6 @@ def test_every_step_of_an_lstm_waits_for_the_one_before():
     assert [work.rows for work in steps] == [0, 20] * 35
 
 
-def test_the_gradient_of_a_table_is_as_large_as_what_was_read():
-    table = build("dlrm-criteo-kaggle").layers[0].operators[2]
-    assert table.entries == 10_131_227
-    assert table.gradient_elements(samples=128) == 16 * 128
-    small = build("dlrm-criteo-kaggle").layers[0].operators[8]
-    assert 3 * 16 == small.parameters == small.gradient_elements(samples=128)
-
-
 def test_dlrm_reads_all_pairs_beside_the_dense_vector():
     model = build("dlrm-criteo-kaggle")
     interaction = next(each for each in model.layers if each.name == "interaction")

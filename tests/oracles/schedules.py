@@ -5,16 +5,19 @@ from simulator.pricing.price import Price
 from simulator.workload import Body, Op, Role, Workload
 
 
-def workload(rows, times, transfer=0.0):
+def workload(rows, times, transfer=0.0, pairs=None):
     """Return the ops of a schedule and their prices.
 
     Args:
         rows: of the schedule.
         times: of its passes, by kind [s].
         transfer: from a rank to another; passes go on meanwhile [s].
+        pairs: passes that are one op, as long as both: backward by forward.
     """
+    pairs = pairs or {}
     places = {action: rank for rank, row in enumerate(rows) for action in row}
     times = {"B": times["I"] + times["W"], "send": transfer, **times}
+    times["pair"] = times["F"] + times["B"]
     bodies = {kind: Body(kind, "forward", ()) for kind in times}
     prices = {bodies[k]: Price(time, time, 0.0, time, 0.0) for k, time in times.items()}
     sent = {
@@ -24,17 +27,25 @@ def workload(rows, times, transfer=0.0):
         if places[before] != rank
     }
     drafts = []  # name, rank, stream, body, names before
+    joined = {backward: forward for forward, backward in pairs.items()}
     for action, rank in places.items():
+        if action in joined:
+            continue
+        both = [action, pairs[action]] if action in pairs else [action]
         before = [
             ("send", other) if places[other] != rank else other
-            for other in needed(action, places)
+            for one in both
+            for other in needed(one, places)
         ]
-        drafts.append((action, rank, "compute", bodies[action.kind], before))
-        if action in sent:
-            stream = "send-forward" if action.kind == "F" else "send-backward"
-            name = ("send", action)
-            drafts.append((name, rank, stream, bodies["send"], [action]))
+        kind = "pair" if action in pairs else action.kind
+        drafts.append((action, rank, "compute", bodies[kind], before))
+        for one in both:
+            if one in sent:
+                stream = "send-forward" if one.kind == "F" else "send-backward"
+                name = ("send", one)
+                drafts.append((name, rank, stream, bodies["send"], [action]))
     index = {draft[0]: i for i, draft in enumerate(drafts)}
+    index |= {backward: index[forward] for backward, forward in joined.items()}
     ops = tuple(
         Op(str(name), (rank,), stream, body, tuple(index[b] for b in before), False)
         for name, rank, stream, body, before in drafts

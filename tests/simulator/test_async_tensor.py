@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.operators import Linear, Split
 from models.work import Share, Work
 from simulator.api import run, simulate
-from simulator.engines.batch import Splits, predict_batch
+from simulator.batch import Splits, predict_batch
 from simulator.job import prepare
 from simulator.lowering.decomposed import gathered_in_chunks, scattered_in_chunks
 from simulator.lowering.passes import layer_passes

@@ -7,26 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from simulator import Plan, cli
+from simulator import Plan
 from simulator.errors import MissingOptional
 
 ROOT = Path(__file__).parents[2]
 GPT = str(ROOT / "plans" / "gpt-175b-512gpu.toml")
 MLP = str(ROOT / "plans" / "mlp-1gpu-small.toml")
-
-
-@pytest.fixture
-def simulate(capsys):
-    """Run a command; return exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            cli.main(arguments)
-        streams = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, streams.out, streams.err
-
-    return run
 
 
 def process(*arguments: str, **options) -> subprocess.CompletedProcess[str]:

@@ -3,27 +3,9 @@
 import json
 from pathlib import Path
 
-import pytest
-
-from simulator import cli
-
 ROOT = Path(__file__).parents[2]
 RESNET = str(ROOT / "plans" / "resnet50-16gpu-ethernet.toml")
 TOPOLOGY = "cluster.network.topology"
-
-
-@pytest.fixture
-def simulate(capsys):
-    """Run a command; return exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            cli.main(arguments)
-        streams = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, streams.out, streams.err
-
-    return run
 
 
 def test_topologies_are_listed_with_figures(simulate):

@@ -13,7 +13,8 @@ from simulator.errors import Infeasible, PlanError
 from simulator.network import traffic
 from simulator.one_collective.network import MAX_COMPARED
 from simulator.one_collective.plan import CollectivePlan
-from simulator.one_collective.result import collective_report, predict_collective
+from simulator.one_collective.report import collective_report
+from simulator.one_collective.result import predict_collective
 from simulator.plot import plot_network
 from simulator.pricing.choice import serves
 

@@ -10,11 +10,8 @@ from simulator.cli import main
 from simulator.collectives.table import TABLE
 from simulator.errors import PlanError
 from simulator.one_collective.plan import CollectivePlan
-from simulator.one_collective.result import (
-    bus_factor,
-    collective_report,
-    predict_collective,
-)
+from simulator.one_collective.report import collective_report
+from simulator.one_collective.result import bus_factor, predict_collective
 from simulator.plan import Plan
 
 PATH = Path(__file__).parents[2] / "plans" / "all-reduce-8-a100.toml"

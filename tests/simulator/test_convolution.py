@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from models.operators import Convolution
 from models.work import Share
 from simulator.convolutions.choice import WAYS, fastest, fastest_time, workspace
-from simulator.convolutions.ways import Rates
 from simulator.job import prepare
 from simulator.plan import Plan
+from simulator.pricing.kernels import Achieved
 from topologies.catalogue import device
 from topologies.profile_file import load_profile
 
@@ -21,13 +21,8 @@ DIRECTIONS = ("forward", "backward_input", "backward_weight")
 
 def rates_of(name, peak="fp32"):
     board, profile = device(name), load_profile("generic")
-    return Rates(
-        num_units=board.num_units,
-        product=profile.matrix_efficiency * board.peak[peak],
-        vector=profile.matrix_efficiency * board.peak["fp32"],
-        bandwidth=profile.memory_efficiency * board.memory_bandwidth,
-        kernel_time=profile.kernel_time,
-    )
+    rate = board.peak[peak]
+    return Achieved(board, profile, rate, rate).convolution_rates
 
 
 TITAN_X = rates_of("titan-x-maxwell")
@@ -216,7 +211,8 @@ def test_a_platform_offers_what_its_profile_says():
     only = replace(pricer.profile, convolutions=("implicit-gemm",))
     product = replace(pricer, profile=only).kernel_time(work)
     assert pricer.kernel_time(work) < product
-    assert product == fastest_time(work, pricer.convolution_rates, ("implicit-gemm",))
+    rates = pricer.achieved.convolution_rates
+    assert product == fastest_time(work, rates, ("implicit-gemm",))
     assert load_profile("k20").convolutions == ("implicit-gemm",)
 
 
@@ -244,5 +240,5 @@ def test_a_plan_may_name_the_algorithm(name):
     (work,) = conv(256, 256, 3, 28).forward(Share(32, element=4))
     offered = () if name == "auto" else (name,)
     assert pricer.kernel_time(work) == fastest_time(
-        work, pricer.convolution_rates, offered
+        work, pricer.achieved.convolution_rates, offered
     )

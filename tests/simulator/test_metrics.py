@@ -3,8 +3,8 @@
 import pytest
 
 from simulator.mesh import Degrees
-from simulator.metrics import Breakdown, breakdown, ledger
-from simulator.timeline import Span, Timeline
+from simulator.results.metrics import Breakdown, breakdown, ledger
+from simulator.results.timeline import Span, Timeline
 from simulator.workload import Body, Message, Op, Repeat, Role, Workload
 
 BODY = Body("body", "message", ())

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from simulator.api import simulate
 from simulator.collectives.options import Options
 from simulator.collectives.table import TABLE
-from simulator.located.use import busiest, link_bytes, utilization
 from simulator.reporting.report import text_report
+from simulator.results.links import busiest, link_bytes, utilization
 from simulator.workload import Message
 from tests.laws.small_plans import meshes, networked
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simulator.api import simulate
-from simulator.located.overbooked import _above_one, overbooked
+from simulator.reporting.overbooked import _above_one, overbooked
 from simulator.reporting.report import text_report
 from tests.laws.small_plans import networked
 

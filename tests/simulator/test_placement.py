@@ -7,7 +7,8 @@ import pytest
 
 from simulator.job import prepare
 from simulator.mesh import Degrees
-from simulator.pricing.placement import group, link_fit
+from simulator.pricing.link_fits import link_fit
+from simulator.pricing.placement import group
 from tests.laws.small_plans import plan
 from topologies.catalogue import link
 from topologies.profile_file import load_profile

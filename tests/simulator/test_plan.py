@@ -60,9 +60,6 @@ def test_data_parallelism_follows_from_the_cluster(gpt):
 
 def test_what_was_worked_out_is_worked_out_again_after_a_change(gpt):
     assert gpt.replace({"parallelism.tensor": 4}).parallelism.data == 16
-    assert gpt.with_(**{"parallelism.tensor": 4}) == gpt.replace(
-        {"parallelism.tensor": 4}
-    )
     half = gpt.replace({"training.precision": "bf16"})
     assert half.training.gradient_precision == "bf16"
 

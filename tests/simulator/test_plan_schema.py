@@ -43,6 +43,7 @@ ARITHMETIC = {
     "missing-fabric-and-network",
     "neighbours-against-experts",
     "nodes-of-no-neighbours",
+    "pairs-of-one-pipeline",
     "precision-by-default",
     "precision-of-device",
     "replicas-not-whole",

@@ -8,7 +8,7 @@ from simulator import simulate
 from simulator.errors import PlanError
 from simulator.job import prepare
 from simulator.lowering.stopping import stops
-from simulator.utilization import hardware_flop
+from simulator.results.utilization import hardware_flop
 from tests.laws.small_plans import plan, step_time
 
 GPIPE = {"schedule": "gpipe", "micro": 64, "precision": "fp16", "hidden": 1024}

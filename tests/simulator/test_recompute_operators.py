@@ -13,7 +13,7 @@ from simulator.job import prepare
 from simulator.lowering.keeping import repeated_operators
 from simulator.lowering.kept import kept_bytes
 from simulator.memory.peak import memory
-from simulator.utilization import hardware_flop, model_flop
+from simulator.results.utilization import hardware_flop, model_flop
 from tests.laws.spread_plans import HEAD, HEADS, KV_HEADS, WIDTH, E, H, S, sent, spread
 
 G = KV_HEADS * HEAD

@@ -3,8 +3,8 @@
 import pytest
 
 from simulator.api import simulate
+from simulator.memory.remedy import remedy
 from simulator.plan import Plan
-from simulator.reporting.remedy import remedy
 from tests.laws.small_plans import table
 
 

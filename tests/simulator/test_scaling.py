@@ -10,7 +10,7 @@ import pytest
 
 from simulator import Plan, scale, simulate
 from simulator.errors import MissingOptional, PlanError
-from simulator.metrics import Breakdown
+from simulator.results.metrics import Breakdown
 from simulator.scaling import Measures, Point, sweep
 from simulator.scaling.answer import answer
 from simulator.scaling.points import described, short_names
@@ -46,7 +46,6 @@ def made(devices, rate, *, status="completed", **seconds_per_sample) -> Point:
         mfu=0.5,
         breakdown=shares,
         memory_peak_bytes=1.0,
-        memory_capacity_bytes=2.0,
     )
     return Point(
         settings={NODES: devices},

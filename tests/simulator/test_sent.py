@@ -9,7 +9,7 @@ from simulator.lowering.sent import written_out
 from simulator.lowering.staged import lower_stages
 from simulator.lowering.unfold import unfold
 from simulator.mesh import Degrees
-from simulator.metrics import ledger
+from simulator.results.metrics import ledger
 from simulator.workload import Beside, Message, flatten
 from tests.laws.small_plans import meshes, networked, plan
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from models.work import Work
 from simulator.api import simulate
 from simulator.job import prepare
-from simulator.utilization import hardware_flop, model_flop
+from simulator.results.utilization import hardware_flop, model_flop
 from simulator.workload import Beside, flatten
 from tests.laws.small_plans import plan, plans
 

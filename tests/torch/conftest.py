@@ -1,23 +1,14 @@
-"""Tests that need torch: skipped without it, on one thread, one after another."""
+"""Tests that need torch: skipped without it, on one thread."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from calibration.torch_engine.errors import has_torch
 
-HERE = Path(__file__).parent
-
 # Where torch is missing, Python takes this folder for it, as `tests` is on its path.
 if not has_torch():
     sys.modules["torch"] = None
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("torch"))
 
 
 @pytest.fixture(autouse=True)

@@ -73,6 +73,8 @@ def _cut(random, world, *, is_mlp):
 def _pipeline(random, pipeline):
     schedule = random.choice(SCHEDULES)
     keys = {"parallelism.schedule": schedule}
+    if schedule == "dualpipe":
+        keys["parallelism.overlap_passes"] = False  # of messages within passes
     stages = pipeline
     if schedule == "interleaved":
         keys["parallelism.virtual_stages"] = random.choice([2, 3])

@@ -26,6 +26,7 @@ from simulator.plan import Plan  # noqa: E402
 from simulator.pricing.measured import measured_time  # noqa: E402
 from topologies.profile_file import load_profile  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("gpu suite")  # one worker prepares for all
 needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="torch sees no NVIDIA GPU"
 )

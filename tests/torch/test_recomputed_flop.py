@@ -10,7 +10,7 @@ from test_modules import step  # noqa: E402
 from calibration.modules import build  # noqa: E402
 from calibration.torch_engine.building import drop  # noqa: E402
 from simulator.job import prepare  # noqa: E402
-from simulator.utilization import hardware_flop  # noqa: E402
+from simulator.results.utilization import hardware_flop  # noqa: E402
 
 SHARED = {"model__shared_experts": 1}
 FLASH = {"model__attention": "flash"}

@@ -14,6 +14,7 @@ from calibration.torch_engine.studies.real_drawing import draw
 from calibration.torch_engine.studies.rows import Drawn, Row, Seen, finished
 from topologies.units import parse_quantity
 
+pytestmark = pytest.mark.xdist_group("studies")  # one worker prepares for all
 NETWORK = {
     "topology": "star",
     "link": "ethernet-1",

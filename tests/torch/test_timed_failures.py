@@ -32,7 +32,7 @@ pytestmark = needs_emulation
 LONG = {"rate": "50 Mbit/s", "model": {"family": "mlp", "widths": [4096] * 3}}
 BEGUN = 2.0  # seconds after which ranks send, or at least have begun to
 PATIENCE = 5.0
-DEADLINE = 20.0  # seconds for processes to appear or vanish; they take milliseconds
+DEADLINE = 120.0  # seconds for processes to appear or vanish; on an idle machine one
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_an_unplugged_cable_is_named():
 
 
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from calibration.torch_engine.timed.running import run_timed
 from simulator.job import prepare
@@ -124,6 +124,7 @@ def begun(network, world):
     print(*{Path(each.network).readlink() for each in places}, flush=True)
     return nullcontext()
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
 job = prepare(Plan.load(sys.argv[1]), is_folded=False)
 run_timed(job, watched=begun)
 """
@@ -180,7 +181,7 @@ def test_the_program_ends_with_exit_code_1_if_a_rank_is_killed(tmp_path):
     assert _becomes_true(lambda: len(ranks_of(program.pid)) >= 3)
     time.sleep(BEGUN)
     os.kill(min(ranks_of(program.pid)), signal.SIGKILL)
-    _, said = program.communicate(timeout=2 * DEADLINE)
+    _, said = program.communicate(timeout=DEADLINE)
     assert program.returncode == 1
     assert "was killed by SIGKILL" in said
     assert "Traceback" not in said

@@ -9,7 +9,7 @@ from timed_plans import WIDTH, job_of, needs_emulation
 from calibration.torch_engine.errors import UntimedError
 from calibration.torch_engine.timed.program import expected_bytes, programs
 from calibration.torch_engine.timed.running import run_timed
-from simulator.metrics import ledger
+from simulator.results.metrics import ledger
 
 GRADIENTS = 4 * 6 * (WIDTH * WIDTH + WIDTH)  # six layers of fp32, with biases
 PIPELINE = {"parallelism": {"pipeline": 3}, "count": 4}

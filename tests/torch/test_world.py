@@ -91,10 +91,11 @@ def test_a_hint_is_added_to_a_failure():
 
 
 PROGRAM = """
-import sys
+import signal, sys
 from worlds import sleep_all
 from calibration.torch_engine.seats import seats
 from calibration.torch_engine.world import World
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
 with World(seats(2)) as world:
     print(*world.processes, flush=True)
     world.run(sleep_all)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from topologies.graphs.arrays import Floats, Integers, expand, sums
 from topologies.graphs.paths import Distances, Moves
 
 Step = tuple[Integers, Integers, Floats]
 Spread = Literal["one", "split", "hashed"]
-Words = NDArray[np.uint64]
 
 
 def walk(  # noqa: PLR0913 - the state of one search

@@ -18,11 +18,11 @@ from calibration.torch_engine.timed.program import Kind, programs
 from calibration.torch_engine.timed.task import Walked, walk
 from calibration.torch_engine.world import Limits, World
 from simulator.job import Job
-from simulator.metrics import LedgerRow
 from simulator.plans.building import build_cluster
 from simulator.plans.network_records import ClusterSection
 from simulator.plans.wiring import Rates, build_wiring
-from simulator.timeline import Span, Timeline
+from simulator.results.metrics import LedgerRow
+from simulator.results.timeline import Span, Timeline
 from topologies.graphs.wiring import Wiring
 from topologies.units import Bytes, BytesPerSecond, Count, Ratio, Seconds
 

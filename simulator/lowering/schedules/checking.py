@@ -7,11 +7,19 @@ F      the F of the stage before
 B, I   its own F, and the B or I of the stage behind
 W      its own I
 =====  ====================================================
+
+Two passes that run as one begin when both may, and are done at the same time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from simulator.lowering.schedules.actions import Action, Row, Schedule
+from simulator.lowering.schedules.pairs import Pairs
+
+_NO_PAIRS: Mapping[Action, Action] = MappingProxyType({})
 
 
 def in_flight(row: Row) -> int:
@@ -24,11 +32,15 @@ def in_flight(row: Row) -> int:
     return peak
 
 
-def check(rows: Schedule) -> None:
+def check(rows: Schedule, pairs: Pairs = _NO_PAIRS) -> None:
     """Raise ValueError, with the grid and an arrow, if a schedule cannot run.
 
     Each pass must appear once, on one rank; a backward is B, or I and W; and no rank
     may wait for a pass that is behind one that waits for it.
+
+    Args:
+        rows: of the schedule.
+        pairs: passes that run as one, side by side in their row.
     """
     num_stages = 1 + max(action.stage for row in rows for action in row)
     done: set[Action] = set()
@@ -38,11 +50,14 @@ def check(rows: Schedule) -> None:
         is_moving = False
         for rank, row in enumerate(rows):
             while position[rank] < len(row):
-                action = row[position[rank]]
-                if action in done or not _is_ready(action, done, num_stages):
+                count = 2 if row[position[rank]] in pairs else 1
+                now = row[position[rank] : position[rank] + count]
+                if not done.isdisjoint(now):
                     break
-                done.add(action)
-                position[rank] += 1
+                if not all(_is_ready(action, done, num_stages) for action in now):
+                    break
+                done.update(now)
+                position[rank] += count
                 is_moving = True
     stuck = [rank for rank, row in enumerate(rows) if position[rank] < len(row)]
     if stuck:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from simulator.lowering.schedules.actions import Row, Schedule
 from simulator.lowering.schedules.automatic import Times, automatic
+from simulator.lowering.schedules.pairs import Pairs, of_both_ways, of_interleaving
 from simulator.lowering.schedules.two_directions import dual, vee
 from simulator.lowering.schedules.whole_backward import (
     gpipe,
@@ -27,6 +28,7 @@ class Shape(NamedTuple):
         chunks: v, virtual stages a rank [1].
         times: that an automatic schedule goes by.
         limit: micro-batches that it may keep, in multiples of p [1].
+        is_paired: whether passes are to run in pairs, where they can.
     """
 
     pipeline: int
@@ -34,6 +36,7 @@ class Shape(NamedTuple):
     chunks: int = 1
     times: Times = Times()
     limit: Count = 1.0
+    is_paired: bool = False
 
 
 Placement = tuple[tuple[int, ...], ...]
@@ -51,6 +54,8 @@ class Design:
         chunks: virtual stages a rank; None if that is free [1].
         has_parts: whether backward passes are in two parts, so that sends follow
             each other on streams of their own.
+        pairs: of passes in its rows that may run as one; None if none may.
+        is_paired: whether those do, unless a plan says otherwise.
     """
 
     rows: Callable[[Shape], Schedule]
@@ -58,6 +63,8 @@ class Design:
     placement: Callable[[int, int], Placement]
     chunks: int | None = 1
     has_parts: bool = True
+    pairs: Callable[[Schedule], Pairs] | None = None
+    is_paired: bool = False
 
 
 def schedule(  # noqa: PLR0913 - the fields of a shape
@@ -68,6 +75,7 @@ def schedule(  # noqa: PLR0913 - the fields of a shape
     *,
     times: Times = Times(),  # noqa: B008 - immutable
     limit: Count = 1.0,
+    is_paired: bool = False,
 ) -> Schedule:
     """Return the rows of a named schedule, one per pipeline rank.
 
@@ -78,8 +86,9 @@ def schedule(  # noqa: PLR0913 - the fields of a shape
         chunks: v, virtual stages a rank; above 1 for `interleaved` only [1].
         times: that an automatic schedule goes by.
         limit: micro-batches that it may keep, in multiples of p [1].
+        is_paired: whether passes are to run in pairs, where they can.
     """
-    shape = Shape(pipeline, microbatches, chunks, times, limit)
+    shape = Shape(pipeline, microbatches, chunks, times, limit, is_paired)
     return DESIGNS[name].rows(shape)
 
 
@@ -148,13 +157,18 @@ DESIGNS: dict[str, Design] = {
     "interleaved": Design(
         rows=_rank_by_rank(
             lambda rank, shape: interleaved(
-                rank, shape.pipeline, shape.microbatches, shape.chunks
+                rank,
+                shape.pipeline,
+                shape.microbatches,
+                shape.chunks,
+                is_paired=shape.is_paired,
             )
         ),
         allows=_in_rounds,
         placement=_loop,
         chunks=None,
         has_parts=False,
+        pairs=of_interleaving,
     ),
     "zb-h1": Design(
         rows=_rank_by_rank(
@@ -194,5 +208,7 @@ DESIGNS: dict[str, Design] = {
         ),
         allows=_in_two_halves,
         placement=_both_ways,
+        pairs=of_both_ways,
+        is_paired=True,
     ),
 }

@@ -4,12 +4,11 @@ ZB-V folds the pipeline: rank r holds stages r and 2p - 1 - r. DualPipe feeds it
 both ends: rank r holds stage r for the first half of the micro-batches and stage
 p - 1 - r for the second half, each with weights of its own.
 
-Limits: DualPipe runs a forward beside a backward of the other direction, so that each
-hides the other's communication; here the two stand one after the other.
+Which passes of DualPipe run as one, is in `pairs`.
 
-Source: ZB-V, Qi et al., arXiv:2401.10241, and torch's `ScheduleZBVZeroBubble`;
-DualPipe, DeepSeek-V3, arXiv:2412.19437, section 3.2.1, and deepseek-ai/DualPipe. From
-memory; the tests hold them to the papers' bubbles.
+Source: ZB-V, Qi et al., arXiv:2401.10241, and torch's `ScheduleZBVZeroBubble`, from
+memory; DualPipe, deepseek-ai/DualPipe, dualpipe/dualpipe.py (`step`). The tests hold
+both to the papers' bubbles.
 """
 
 from __future__ import annotations

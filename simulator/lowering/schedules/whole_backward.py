@@ -1,7 +1,7 @@
 """Schedules that run a backward pass as one: GPipe, 1F1B, interleaved 1F1B.
 
 Source: GPipe, arXiv:1811.06965, figure 2; 1F1B, PipeDream-Flush, arXiv:2006.09503;
-interleaved 1F1B, arXiv:2104.04473, section 2.2.
+interleaved 1F1B, arXiv:2104.04473, section 2.2; its pairs, see `pairs`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,19 @@ def one_forward_one_backward(rank: int, pipeline: int, microbatches: int) -> Row
     return _alternate(forwards, backwards, min(pipeline - rank - 1, microbatches))
 
 
-def interleaved(rank: int, pipeline: int, microbatches: int, chunks: int) -> Row:
-    """Return Megatron's order: p micro-batches through each chunk in turn."""
+def interleaved(
+    rank: int, pipeline: int, microbatches: int, chunks: int, *, is_paired: bool = False
+) -> Row:
+    """Return Megatron's order: p micro-batches through each chunk in turn.
+
+    Args:
+        rank: r.
+        pipeline: p, ranks [1].
+        microbatches: m [1].
+        chunks: v, virtual stages a rank [1].
+        is_paired: whether passes run in pairs, which takes one more forward before
+            the first: the last rank has nothing else to run beside a backward.
+    """
     total = microbatches * chunks
 
     def action(position: int, kind: Kind) -> Action:
@@ -36,7 +47,7 @@ def interleaved(rank: int, pipeline: int, microbatches: int, chunks: int) -> Row
 
     forwards = [action(i, "F") for i in range(total)]
     backwards = [action(i, "B") for i in range(total)]
-    warm_up = (pipeline - rank - 1) * 2 + (chunks - 1) * pipeline
+    warm_up = (pipeline - rank - 1) * 2 + (chunks - 1) * pipeline + is_paired
     if microbatches == pipeline:
         warm_up = total
     return _alternate(forwards, backwards, min(warm_up, total))

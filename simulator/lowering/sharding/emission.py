@@ -104,6 +104,16 @@ class ShardedPasses:
             self.place += 1
             is_first = False
 
+    def go_past(self, forward: Action, backward: Action) -> list[Hashable] | None:
+        """Return what else two passes wait for; None if they are not to be cut."""
+        visits = self.visits[self.place : self.place + 2]
+        whole = [visit.action for visit in visits if visit.part is None]
+        if whole != [forward, backward]:
+            return None
+        self.place += 2
+        self.num_gathered = max(self.num_gathered, self.place)
+        return self._awaited()
+
     def _key(self, place: int) -> Hashable:
         """Return the key of a visit; the last of a pass has that of the pass."""
         action = self.visits[place].action

@@ -281,11 +281,12 @@ def gone_but(mark, spaces, own):
 
 
 PARENT = """
-import os, subprocess, sys, time
+import os, signal, subprocess, sys, time
 from calibration.emulation.network import EmulatedNetwork
 from topologies.graphs import build
 from topologies.graphs.wiring import Wiring
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
 graph = build("ring", hosts=4, bandwidth=12.5e6, latency=0.0)
 with EmulatedNetwork(Wiring(network=graph)) as network:
     for host in network.hosts:

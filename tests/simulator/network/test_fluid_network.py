@@ -9,6 +9,7 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.network.background import Stream
 from simulator.network.fluid import FluidNetwork
 from tests.simulator.network.test_fair_rates import flows_of, slow_rates
 
@@ -157,37 +158,27 @@ def test_one_instant_is_solved_once():
     assert network.solved == 20
 
 
-def test_background_takes_its_rate_until_it_is_stopped():
+def stream(network, shares, rate):
+    """Begin background on the first links, which never ends."""
+    links = np.arange(len(shares))
+    Stream(links, np.array(shares), rate).begin(network, lambda: True)
+
+
+def test_background_takes_its_rate():
     clock = simpy.Environment()
     network = FluidNetwork(clock, [10.0, 10.0])
-    stream = network.hold([0, 1], 4.0, shares=[1.0, 0.5])
-    done = network.start([0], [12.0])
-    clock.run(done)
+    stream(network, [1.0, 0.5], 4.0)
+    clock.run(network.start([0], [12.0]))
     assert clock.now == pytest.approx(2.0, rel=1e-12)  # 6 of 10 are left to it
     assert network.carried().tolist() == pytest.approx([20.0, 4.0])
-    network.stop(stream)
-    again = network.start([0], [20.0])
-    clock.run(again)
-    assert clock.now == pytest.approx(4.0, rel=1e-12)
-    assert network.carried().tolist() == pytest.approx([40.0, 4.0])
-    assert network.rates() == []
 
 
 def test_background_of_a_high_rate_gets_no_more_than_its_fair_share():
     clock = simpy.Environment()
     network = FluidNetwork(clock, [10.0])
-    network.hold([0], 100.0)
+    stream(network, [1.0], 100.0)
     clock.run(network.start([0], [10.0]))
     assert clock.now == pytest.approx(2.0, rel=1e-12)
-
-
-def test_background_that_stops_at_once_carries_nothing():
-    clock = simpy.Environment()
-    network = FluidNetwork(clock, [10.0])
-    network.stop(network.hold([0], 1.0))
-    network.stop(99)
-    clock.run()
-    assert network.carried().tolist() == [0.0]
 
 
 def test_a_limit_leaves_the_rest_to_others():
@@ -258,12 +249,6 @@ def test_jobs_that_make_no_sense_are_refused(links, sizes, options):
     network = FluidNetwork(simpy.Environment(), [1.0])
     with pytest.raises(ValueError, match=r"weight|twice"):
         network.start(links, sizes, **options)
-
-
-def test_background_that_makes_no_sense_is_refused():
-    network = FluidNetwork(simpy.Environment(), [1.0])
-    with pytest.raises(ValueError, match="rate"):
-        network.hold([0], 0.0)
 
 
 def test_links_without_bandwidth_are_refused():

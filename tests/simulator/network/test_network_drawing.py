@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from simulator.api import simulate
-from simulator.located.use import utilization
 from simulator.plan import Plan
 from simulator.plot import NoNetwork, plot_network
 from simulator.plot.network import draw, positions
+from simulator.results.links import utilization
 from topologies.graphs import build, routes
 
 LINK = {"bandwidth": 12.5e9, "latency": 5e-7}

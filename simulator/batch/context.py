@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from models.model import Model
+from simulator.batch.layers import Layers, price_layers
+from simulator.batch.splits import Splits
 from simulator.costs.elementwise import where
-from simulator.engines.batch.layers import Layers, price_layers
-from simulator.engines.batch.splits import Splits
 from simulator.job import make_pricer, plan_profile
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.stages import tied_parameters

@@ -18,7 +18,7 @@ from simulator.plans.node_checks import order_faults
 from simulator.plans.records import CollectiveSection
 from simulator.plans.section import Section
 from simulator.pricing.choice import AUTO, candidates
-from simulator.pricing.placement import link_fits
+from simulator.pricing.link_fits import link_fits
 from topologies.profile_file import load_profile
 
 _JOIN = "+"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from simulator.batch.context import Context
 from simulator.costs.elementwise import maximum, minimum, where
-from simulator.engines.batch.context import Context
 from simulator.lowering.states import states_of
 from topologies.units import Bytes
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from simulator.batch.context import Context
 from simulator.costs.elementwise import floor, maximum, minimum, where
-from simulator.engines.batch.context import Context
 from simulator.lowering.formats import element_bytes
 from simulator.lowering.staged import sends_parts
 from simulator.lowering.tensor_split import gather_received

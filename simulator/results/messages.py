@@ -8,7 +8,7 @@ how. Of its time, that part is exposed during which its device computes nothing:
   under way. An instant with several under way counts for the one that began first.
 
 With how much longer kernels take for messages beside them, exposed times add up to the
-exposed communication of `simulator.metrics`.
+exposed communication of `simulator.results.metrics`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from simulator.collectives.use import Collective
-from simulator.metrics import gaps, messages_of
-from simulator.timeline import Span, Timeline
+from simulator.results.metrics import gaps, messages_of
+from simulator.results.timeline import Span, Timeline
 from simulator.workload import Axis, Beside, Body, Message, Pattern, leaves
 from topologies.units import Bytes, Count, Seconds
 

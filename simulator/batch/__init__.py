@@ -28,11 +28,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.engines.batch.context import Context
-from simulator.engines.batch.ending import ending_time
-from simulator.engines.batch.memory import peak_memory
-from simulator.engines.batch.passes import passes_time
-from simulator.engines.batch.splits import Splits
+from simulator.batch.context import Context
+from simulator.batch.ending import ending_time
+from simulator.batch.memory import peak_memory
+from simulator.batch.passes import passes_time
+from simulator.batch.splits import Splits
 from simulator.plan import Plan
 from topologies.profile import Profile
 
@@ -62,12 +62,13 @@ def predict_batch(
     Args:
         plan: everything that the batch shares: model, batch size, cluster, training,
             recomputation, sequence parallelism; its own split is not used.
-        splits: valid splits, such as `simulator.splits.all_splits` lists.
+        splits: valid splits, such as `all_splits.py` lists.
         profile: constants to price with; the device's own if left out.
 
     Raises:
         ValueError: the plan divides tokens, experts or states, runs products in chunks,
-            its blocks are not equal, or its replicas do not agree by all-reduce.
+            or passes in pairs, its blocks are not equal, or its replicas do not agree
+            by all-reduce.
     """
     if plan.synchronization.scheme != "all-reduce":
         raise ValueError(f"no closed form for {plan.synchronization.scheme}")
@@ -77,6 +78,8 @@ def predict_batch(
         raise ValueError(problem)
     if mesh.async_tensor:
         raise ValueError("the batch engine does not price async_tensor")
+    if mesh.overlap_passes:
+        raise ValueError("the batch engine does not price overlap_passes")
     context = Context.of(plan, splits, profile)
     time = np.asarray(passes_time(context) + ending_time(context))
     peak = np.asarray(peak_memory(context))

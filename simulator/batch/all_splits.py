@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from simulator.engines.batch import Splits
+from models.model import Model
+from simulator.batch.splits import Splits
 from simulator.plan import Plan
 from simulator.plans.building import divided
 
@@ -35,25 +36,31 @@ def all_splits(plan: Plan, *, max_chunks: int = 8) -> Splits:
 
 def _all(plan: Plan, max_chunks: int) -> Iterator[tuple[int, int, int, int, int]]:
     model = plan.build_model()
+    for tensor, pipeline, data in _degrees(plan, model):
+        per_replica = plan.batch.global_ // data
+        for micro in _divisors(per_replica):
+            for chunks in _chunks(pipeline, per_replica // micro, max_chunks):
+                if model.num_blocks % (pipeline * chunks) == 0:
+                    yield tensor, pipeline, data, micro, chunks
+
+
+def _degrees(plan: Plan, model: Model) -> Iterator[tuple[int, int, int]]:
+    """Yield degrees of tensor, pipeline and data that use all devices."""
     devices = plan.world_size
     widths = [count for count in divided(model).values() if count]
     for tensor in _divisors(devices):
         if any(width % tensor for width in widths):
             continue
         for pipeline in _divisors(devices // tensor):
-            if model.num_blocks % pipeline:
-                continue
             data = devices // (tensor * pipeline)
-            if plan.batch.global_ % data:
-                continue
-            per_replica = plan.batch.global_ // data
-            for micro in _divisors(per_replica):
-                microbatches = per_replica // micro
-                for chunks in range(1, max_chunks + 1):
-                    if chunks > 1 and (pipeline < 2 or microbatches % pipeline):
-                        break
-                    if model.num_blocks % (pipeline * chunks) == 0:
-                        yield tensor, pipeline, data, micro, chunks
+            if model.num_blocks % pipeline == 0 == plan.batch.global_ % data:
+                yield tensor, pipeline, data
+
+
+def _chunks(pipeline: int, microbatches: int, most: int) -> range:
+    """Return the numbers of chunks that a schedule can have; one, if not several."""
+    is_interleaved = pipeline > 1 and microbatches % pipeline == 0
+    return range(1, (most if is_interleaved else 1) + 1)
 
 
 def _divisors(number: int) -> list[int]:

@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from simulator.job import Job
 from simulator.memory.peak import Memory
-from simulator.messages import Messages, step_messages
-from simulator.metrics import Breakdown, LedgerRow
-from simulator.timeline import Timeline
+from simulator.results.messages import Messages, step_messages
+from simulator.results.metrics import Breakdown, LedgerRow
+from simulator.results.timeline import Timeline
 from topologies.units import Bytes, PerSecond, Ratio, Seconds, format_quantity
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Result:
         """Bytes that the step puts on every link of its graph; None without one [B]."""
         if self.job.located is None:
             return None
-        from simulator.located.use import link_bytes  # noqa: PLC0415 - NumPy
+        from simulator.results.links import link_bytes  # noqa: PLC0415 - NumPy
 
         return link_bytes(self)
 
@@ -87,7 +87,7 @@ class Result:
         """Return plain data, every number in SI base units."""
         network = {}
         if self.job.located is not None:
-            from simulator.located.use import to_json  # noqa: PLC0415 - NumPy
+            from simulator.results.links import to_json  # noqa: PLC0415 - NumPy
 
             network = {"network": to_json(self)}
         return {
@@ -122,7 +122,7 @@ class Result:
         """Return the nearest change that would fit, where the plan does not."""
         if self.status != "out_of_memory":
             return {}
-        from simulator.reporting.remedy import remedy  # noqa: PLC0415 - only where it is asked
+        from simulator.memory.remedy import remedy  # noqa: PLC0415 - only where it is asked
 
         found = remedy(self.job.plan)
         if found is None:

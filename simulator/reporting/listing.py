@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from models import catalogue as networks
-from simulator.columns import aligned
 from simulator.plans.fields import ELSEWHERE, PLANNED, Scheme
+from simulator.reporting.columns import aligned
 from topologies import catalogue
 from topologies.profile_file import profile_names
 
@@ -49,7 +49,7 @@ def _models() -> list[Row]:
 
 
 def _topologies() -> list[Row]:
-    from simulator.plans.topology_rows import (  # noqa: PLC0415 - loads NumPy
+    from simulator.reporting.topology_rows import (  # noqa: PLC0415 - loads NumPy
         topology_rows,
     )
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from simulator.mesh import Degrees
-from simulator.timeline import Span, Timeline
+from simulator.results.timeline import Span, Timeline
 from simulator.workload import Axis, Beside, Body, Message, Pattern, Workload, leaves
 from topologies.units import Bytes, Seconds
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from simulator.batch.context import Context
 from simulator.costs.elementwise import ceil, maximum, where
-from simulator.engines.batch.context import Context
 from simulator.lowering.formats import NORM_BYTES
 from simulator.lowering.states import plan_traffic
 from simulator.workload import HostTask

@@ -59,15 +59,16 @@ def hardware_flop(job: Job) -> Flop:
     Source: Narayanan et al., arXiv:2104.04473, appendix.
     """
     mesh = job.plan.parallelism
+    is_stopped = stops(job.plan)
     counts = Counter(job.model.layers)  # equal layers are one object
     repeated = sum(
-        count * _repeated_flop(layer, recompute_of(mesh, layer), stops(job.plan))
+        count * _repeated_flop(layer, recompute_of(mesh, layer), is_stopped=is_stopped)
         for layer, count in counts.items()
     )
     return model_flop(job) + job.plan.batch.global_ * repeated
 
 
-def _repeated_flop(layer: Layer, recompute: str, is_stopped: bool) -> Flop:
+def _repeated_flop(layer: Layer, recompute: str, *, is_stopped: bool) -> Flop:
     """Return the FLOP that a layer's backward pass repeats, a sample."""
     if layer.role != "block" or recompute == "none":
         return 0.0

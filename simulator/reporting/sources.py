@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulator.reporting.explain import contributions
-from simulator.result import Result
+from simulator.results.result import Result
 
 
 def sources(result: Result) -> str:

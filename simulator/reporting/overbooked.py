@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.located.use import link_bytes
-from simulator.result import Result
+from simulator.results.links import link_bytes, located_of
+from simulator.results.result import Result
 from topologies.graphs.arrays import Floats
 from topologies.units import Ratio, Seconds, format_quantity
 
@@ -39,8 +39,7 @@ class Overbooked(NamedTuple):
 
 def overbooked(result: Result) -> Overbooked | None:
     """Return the link that is overbooked for longest; None if none is."""
-    located = result.job.located
-    assert located is not None, "only results on a graph have a network"
+    located = located_of(result)
     router = located.carrier.router
     carried = link_bytes(result)
     links = np.argsort(-carried, kind="stable")[:_MOST_LINKS]
