@@ -76,7 +76,7 @@ def mixture(shape: TransformerShape, experts: Experts) -> tuple[Operator, ...]:
     """
     tokens, hidden = shape.sequence_length, shape.hidden
     copies, capacity = experts.top_k, experts.capacity_factor
-    exchanged = (tokens, hidden, copies, capacity)
+    exchanged = (tokens, hidden, copies, experts.experts, capacity)
     return (
         Linear("router", tokens, hidden, experts.experts, bias=False),
         _routing(tokens * experts.experts, Routing(experts.experts, copies)),

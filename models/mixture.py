@@ -154,6 +154,7 @@ class TokenExchange:
         tokens: a sample [1].
         width: features of a token [1].
         copies: k, rows of a token [1].
+        experts: E, of the block [1].
         capacity: rows over those at balance [1].
     """
 
@@ -162,6 +163,7 @@ class TokenExchange:
     tokens: int
     width: int
     copies: int
+    experts: int
     capacity: float = 1.0
 
     split = Split.NONE

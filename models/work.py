@@ -44,6 +44,7 @@ class Share:
         gradient: bytes of one gradient where micro-batches are summed [B].
         expert: expert-parallel degree e: a device holds a part of the experts, and
             computes for the tokens of e devices [1].
+        has_whole_experts: whether tensor ranks are among these e and divide no expert.
         dispatched: bytes of one number sent to experts; None for those of compute [B].
         neighbours: expert ranks to whom a token is sent once, g; 1 if to each of its
             experts [1].
@@ -73,6 +74,7 @@ class Share:
     dispatched: float | None = None
     neighbours: float = 1
     nodes: float = 0
+    has_whole_experts: bool = False
 
     @property
     def is_cast_by_writers(self) -> bool:

@@ -22,6 +22,9 @@ stage          t · c · d       1             agrees on scales of numbers
 Across planes, `pipeline` joins two stages, `embedding` the first and the last, and
 `model` all tensor ranks of all stages.
 
+Where experts are whole, their ranks are e · t in a row: the strides of `expert` and
+`expert-inside` are 1, that of `expert-across` is g.
+
 Degrees may be NumPy arrays, one entry per plan.
 """
 
@@ -54,6 +57,8 @@ class Degrees:
     Fields:
         tensor, data, pipeline, context: lengths of the axes.
         expert: e, neighbours among data x context ranks that divide the experts.
+        has_whole_experts: whether the tensor ranks of these divide experts too, instead
+            of each expert.
         shard: s, those that divide states; 0 stands for all of them.
         neighbours: g, of the expert ranks, to whom a token is sent once.
     """
@@ -65,6 +70,7 @@ class Degrees:
     expert: Count = 1
     shard: Count = 0
     neighbours: Count = 1
+    has_whole_experts: bool = False
 
     @property
     def replicas(self) -> Count:
@@ -97,15 +103,15 @@ class Degrees:
         """
         tensor, replicas = self.tensor, self.replicas
         shard = self.shard or replicas
+        apart = 1 if self.has_whole_experts else tensor
+        experts = self.expert * (tensor // apart)
         spans: dict[Axis, Span] = {
             "tensor": Span(tensor, 1),
             "model": Span(tensor, 1),
             "context": Span(self.context, tensor),
-            "expert": Span(self.expert, tensor),
-            "expert-inside": Span(self.neighbours, tensor),
-            "expert-across": Span(
-                self.expert // self.neighbours, tensor * self.neighbours
-            ),
+            "expert": Span(experts, apart),
+            "expert-inside": Span(self.neighbours, apart),
+            "expert-across": Span(experts // self.neighbours, apart * self.neighbours),
             "data": Span(replicas, tensor),
             "expert-data": Span(replicas // self.expert, tensor * self.expert),
             "shard": Span(shard, tensor),

@@ -80,6 +80,9 @@ def _token_faults(plan: Plan) -> Iterator[Fault]:
     if mesh.expert_neighbours > 1:
         problem = f"tokens that nodes pass on: that {_BEYOND}"
         yield Fault("parallelism.expert_neighbours", problem, "write 1")
+    if mesh.has_whole_experts:
+        problem = f"tensor ranks that have experts of their own: that {_BEYOND}"
+        yield Fault("parallelism.expert_tensor", problem, "leave it out")
     if mesh.expert_imbalance > 1:
         problem = "routes that are run are balanced"
         yield Fault("parallelism.expert_imbalance", problem, "write 1")

@@ -25,7 +25,13 @@ same way back. Rows sent in fp8 are smaller on the way to experts only.
 
 * under sequence parallelism, where each tensor rank dispatches its own tokens, as
 Megatron-Core's all-to-all dispatcher does. Without it all tensor ranks dispatch all
-tokens, and each holds a partial sum.
+tokens, and each holds a partial sum. Where experts are whole (`expert_tensor = 1`),
+tensor ranks dispatch their own tokens to ranks of which they are some themselves, and
+the right column is empty.
+
+A device that has several experts sorts the rows that arrived by expert, and puts them
+back before they return: they are read and written once more at dispatch and at combine,
+forward and backward.
 
 A router loads experts unevenly, and all wait for the device with most rows. Its rows
 over the mean lengthen the products, and the messages with rows.
@@ -34,10 +40,10 @@ Limits: the two all-to-alls of a node-limited exchange follow one another, where
 passes tokens on as they come in; a token that meets two experts on one device goes
 there twice; a plan's imbalance holds for nodes too. No tokens are sent before their
 number is known, which costs a small message that is not modelled; nor is the sum of the
-gradient norm over experts, a few bytes. Where a device has several experts it sorts
-what arrived, which is not counted either: each row read and written once more.
+gradient norm over experts, a few bytes.
 
-Source: Megatron-Core, MoEAlltoAllTokenDispatcher (token_dispatcher.py); node-limited
+Source: Megatron-Core, MoEAlltoAllTokenDispatcher (token_dispatcher.py @d98e8a6; its
+`sort_chunks_by_idxs`, and expert_tensor_parallel_size); node-limited
 routing, DeepSeek-V3, arXiv:2412.19437, sections 2.1.2 and 3.2.2; fp8 on the way there,
 section 3.3.3 (from memory).
 """
@@ -50,7 +56,7 @@ from dataclasses import replace
 from models.mixture import TokenExchange
 from models.model import Layer
 from models.operators import Operator
-from models.work import Share
+from models.work import Share, Work, memory_work
 from simulator.costs.elementwise import is_any_above_one
 from simulator.workload import Axis, Item, Message, Pattern
 from topologies.units import Bytes
@@ -63,7 +69,7 @@ def loaded(layer: Layer, share: Share) -> Iterator[tuple[Operator, Share]]:
     """
     if layer.role != "block":
         share = replace(share, operand=None)
-    fullest = replace(share, samples=share.load * share.samples)
+    fullest = _at_experts(share)
     is_at_experts = False
     for operator in layer.operators:
         if isinstance(operator, TokenExchange):
@@ -73,20 +79,35 @@ def loaded(layer: Layer, share: Share) -> Iterator[tuple[Operator, Share]]:
             yield operator, fullest if is_at_experts else share
 
 
+def _at_experts(share: Share) -> Share:
+    """Return the share between dispatch and combine on the fullest device.
+
+    Where experts are whole, each tensor rank comes with its own tokens.
+    """
+    samples = share.load * share.samples
+    if not share.has_whole_experts:
+        return replace(share, samples=samples)
+    own = samples / share.tensor
+    return replace(share, samples=own, tensor=1, sequence=1)
+
+
 def exchange_forward(exchange: TokenExchange, share: Share) -> list[Item]:
     """Return copying and sending tokens, or the reverse, in a forward pass."""
     works = exchange.forward(share)
     if exchange.direction == "dispatch":
-        return [*works, *_sent(exchange, share)]
-    return [*_returned(exchange, share), *works, *_summed(exchange, share)]
+        return [*works, *_sent(exchange, share), *_sorted(exchange, share, "F")]
+    back: list[Item] = [*_sorted(exchange, share, "F"), *_returned(exchange, share)]
+    return [*back, *works, *_summed(exchange, share)]
 
 
 def exchange_backward(exchange: TokenExchange, share: Share) -> list[Item]:
     """Return the same for gradients, which take the opposite way."""
     works = exchange.backward_input(share)
     if exchange.direction == "combine":
-        return [*works, *_weighed(exchange, share), *_sent(exchange, share)]
-    return [*_returned(exchange, share), *works, *_summed(exchange, share)]
+        there: list[Item] = [*_sent(exchange, share), *_sorted(exchange, share, "I")]
+        return [*works, *_weighed(exchange, share), *there]
+    back: list[Item] = [*_sorted(exchange, share, "I"), *_returned(exchange, share)]
+    return [*back, *works, *_summed(exchange, share)]
 
 
 def gradient_sums(
@@ -112,16 +133,37 @@ def _sent(exchange: TokenExchange, share: Share) -> Iterator[Message]:
     if share.dispatched is not None:
         rows = rows * share.dispatched / share.element
     yield from _exchanged(exchange, share, rows)
-    if is_any_above_one(share.sequence):
+    if _has_parts(share):
         yield _message(exchange, "all-gather", "tensor", share.sequence * rows)
 
 
 def _returned(exchange: TokenExchange, share: Share) -> Iterator[Message]:
     """Yield what carries rows back: the same in reverse."""
     rows = share.load * exchange.exchanged_bytes(share)
-    if is_any_above_one(share.sequence):
+    if _has_parts(share):
         yield _message(exchange, "reduce-scatter", "tensor", share.sequence * rows)
     yield from reversed([*_exchanged(exchange, share, rows)])
+
+
+def _has_parts(share: Share) -> bool:
+    """Return whether tensor ranks dispatch their tokens to parts of experts."""
+    return is_any_above_one(share.sequence) and not share.has_whole_experts
+
+
+def _sorted(exchange: TokenExchange, share: Share, letter: str) -> Iterator[Work]:
+    """Yield the sorting of rows by expert, before or after all experts of a device.
+
+    What arrived in a narrow format is sorted in it.
+    """
+    if not is_any_above_one(exchange.experts / share.expert):
+        return
+    rows = share.load * exchange.exchanged_bytes(share)
+    if _has_parts(share):
+        rows = share.sequence * rows
+    is_there = (letter == "F") == (exchange.direction == "dispatch")
+    if is_there and share.dispatched is not None:
+        rows = rows * share.dispatched / share.element
+    yield memory_work(f"{exchange.name} sorting {letter}", 2.0 * rows)
 
 
 def _exchanged(exchange: TokenExchange, share: Share, rows: Bytes) -> Iterator[Message]:

@@ -35,7 +35,7 @@ def layer_share(mesh: ParallelismSection, layer: Layer, share: Share) -> Share:
     """
     if not mesh.layers:
         return share
-    if expert_of(mesh, layer) == 1:
+    if expert_of(mesh, layer) < mesh.expert_ranks:
         share = replace(share, expert=1, load=1.0)
     if context_of(mesh, layer) < mesh.context:
         ranks = share.context

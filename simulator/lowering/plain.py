@@ -97,6 +97,7 @@ def _emit_bucketed_backward(
     items: list[Item] = []
     if action.kind == "B":
         items += lowered.before_backward
+    has_copies = mesh.replicas > mesh.expert_ranks
     ready: list[Bucket] = []
     number, is_first = 0, True
     ranks = (step.places[action],)
@@ -115,7 +116,7 @@ def _emit_bucketed_backward(
         if is_profiled:
             ready = [Bucket(*map(sum, zip(*ready, strict=True)))]
         for bucket in ready:
-            sums = gradient_sums(*bucket, has_copies=mesh.replicas > mesh.expert)
+            sums = gradient_sums(*bucket, has_copies=has_copies)
             if is_served(plan):
                 sums = (pushed(bucket.size),)
             body = Body(f"gradients of bucket {number}", "message", sums)

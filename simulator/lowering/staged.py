@@ -220,6 +220,7 @@ def make_share(plan: Plan) -> Share:
         dispatched=dispatch_bytes(plan.training.dispatch_precision),
         neighbours=mesh.expert_neighbours,
         nodes=mesh.expert_nodes or 0,
+        has_whole_experts=mesh.has_whole_experts,
     )
 
 

@@ -58,7 +58,7 @@ def emit_gradient_sync(
         total = sum(low.gradient_bytes for low in mine)
         gradient = element_bytes(plan.training.gradient_precision)
         of_experts = gradient * sum(low.expert_parameters for low in mine)
-        has_copies = parallelism.replicas > parallelism.expert
+        has_copies = parallelism.replicas > parallelism.expert_ranks
         items += gradient_sums(total, of_experts, has_copies=has_copies)
     body = Body(f"gradients of rank {rank}", "message", tuple(items))
     after = (*last_gradients(step.rows[rank]).values(), *reduced)

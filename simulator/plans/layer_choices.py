@@ -45,9 +45,9 @@ def recompute_of(parallelism: ParallelismSection, layer: Layer) -> Recompute:
 
 
 def expert_of(parallelism: ParallelismSection, layer: Layer) -> int:
-    """Return over how many devices a layer's experts are divided [1]."""
+    """Return over how many replicas a layer's experts are divided [1]."""
     own = (rule.expert for rule in rules_of(parallelism, layer))
-    return next(filter(None, own), parallelism.expert)
+    return next(filter(None, own), parallelism.expert_ranks)
 
 
 def context_of(parallelism: ParallelismSection, layer: Layer) -> int:

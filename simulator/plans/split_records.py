@@ -50,7 +50,14 @@ class ParallelismSection(Section):
     expert: Degree = Field(
         default=1,
         description="Devices that divide the experts, e: neighbours among the"
-        " data * context ones.",
+        " data * context ones, or, where expert_tensor = 1, among the tensor ones too.",
+    )
+    expert_tensor: Degree | None = Field(
+        default=None,
+        description="Tensor ranks that divide each expert: all of them if left out; 1"
+        " where experts are whole, and tensor ranks are among the devices that divide"
+        " them (Megatron-Core's expert_tensor_parallel_size).",
+        examples=[1],
     )
     zero: Annotated[int, Field(ge=0, le=3)] = Field(
         default=0,
@@ -220,15 +227,32 @@ class ParallelismSection(Section):
             data=self.data,
             pipeline=self.pipeline,
             context=self.context,
-            expert=self.expert,
+            expert=self.expert_ranks,
             shard=self.shard,
             neighbours=self.expert_neighbours,
+            has_whole_experts=self.has_whole_experts,
         )
 
     @property
     def replicas(self) -> int:
         """Ranks that hold the same dense parameters, d · c [1]."""
         return self.data * self.context
+
+    @property
+    def has_whole_experts(self) -> bool:
+        """Whether tensor ranks have experts of their own, and no parts of all."""
+        return self.expert_tensor == 1 and self.tensor > 1
+
+    @property
+    def expert_ranks(self) -> int:
+        """Replicas that hold different experts [1].
+
+        Each has t ranks, which are among the devices that divide experts where these
+        are whole.
+        """
+        if not self.has_whole_experts:
+            return self.expert
+        return max(1, self.expert // self.tensor)  # less than one is refused
 
     @property
     def num_stages(self) -> int:

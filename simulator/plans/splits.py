@@ -73,7 +73,7 @@ def group_faults(parallelism: ParallelismSection, data: int) -> Iterator[Fault]:
     """Yield whether neighbours among the data x context ranks form whole groups."""
     replicas = data * parallelism.context
     for name, degree, what in (
-        ("expert", parallelism.expert, "experts"),
+        ("expert", parallelism.expert_ranks, "experts"),
         ("shard", parallelism.shard or 1, "states"),
     ):
         if replicas % degree:

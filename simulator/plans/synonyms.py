@@ -76,6 +76,10 @@ KEYS: dict[str, tuple[str, ...]] = {
         *("expert_parallel_size", "expert_parallel_degree"),
         "expert_model_parallel_size",
     ),
+    "parallelism.expert_tensor": (
+        *("etp", "expert_tensor_parallel_size", "expert_tensor_parallel_degree"),
+        "moe_tensor_parallel_size",
+    ),
     "parallelism.zero": (
         *("zero_stage", "zero_optimization", "stage", "sharding_strategy", "sharding"),
     ),

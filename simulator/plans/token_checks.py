@@ -61,6 +61,7 @@ def expert_faults(
         key = "parallelism.expert_imbalance"
         yield Fault(key, f"{problem}, got {load:g}", remedy, involves=involves)
     yield from _neighbour_faults(parallelism)
+    yield from _whole_expert_faults(parallelism)
     if expert == 1:
         return
     key, count = "parallelism.expert", _num_experts(model)
@@ -73,6 +74,36 @@ def expert_faults(
         common = gcd(count, _replicas(parallelism, devices))
         remedy = f"expert = {nearest_divisor(common, expert)} would fit"
         yield Fault(key, problem, remedy, involves=("model.experts", *_MODEL))
+
+
+def _whole_expert_faults(parallelism: ParallelismSection) -> Iterator[Fault]:
+    """Yield why tensor ranks cannot be among the devices that divide the experts."""
+    key, own = "parallelism.expert_tensor", parallelism.expert_tensor
+    tensor = parallelism.tensor
+    if own not in {None, 1, tensor}:
+        problem = f"{own} of {tensor} tensor ranks cannot divide each expert"
+        remedy = f"write 1, or {tensor}, which is the default"
+        yield Fault(key, problem, remedy, involves=("parallelism.tensor",))
+    if not parallelism.has_whole_experts:
+        return
+    if not parallelism.sequence:
+        problem = "each tensor rank has all tokens, and would send them as often"
+        remedy = "write sequence = true, or leave expert_tensor out"
+        yield Fault(key, problem, remedy, involves=("parallelism.sequence",))
+    if parallelism.expert % tensor:
+        problem = (
+            f"{tensor} tensor ranks are not all among {parallelism.expert} devices"
+        )
+        remedy = f"write an expert that is a multiple of {tensor}"
+        yield Fault(key, problem, remedy, involves=("parallelism.expert",))
+    for index, rule in enumerate(parallelism.layers):
+        if rule.expert:
+            problem = "experts that tensor ranks divide cannot be on every device too"
+            yield Fault(
+                f"parallelism.layers[{index}].expert",
+                problem,
+                "leave one of the two out",
+            )
 
 
 def _neighbour_faults(parallelism: ParallelismSection) -> Iterator[Fault]:

@@ -54,7 +54,8 @@ def _sharing(mesh: ParallelismSection) -> str:
     """Return what the replicas divide among each other, in words."""
     shared = []
     if mesh.expert > 1:
-        shared.append(f"experts over {mesh.expert}")
+        whole = "whole " if mesh.has_whole_experts else ""
+        shared.append(f"{whole}experts over {mesh.expert}")
     if mesh.zero:
         shared.append(f"ZeRO-{mesh.zero} over {mesh.shard}")
     return f" ({', '.join(shared)})" if shared else ""

@@ -6,8 +6,9 @@ blind, because the model's form was chosen by people who saw these errors. SC21 
 Korthikanti cannot both be met: the same two models on the same machine are 8 to 10 %
 apart between them. BigScience's is met with one row of 28 %, which its file explains.
 The bound of GPipe, whose tables no pipeline explains, is only there to notice a change.
-No form of the model was chosen on the last fifteen, and the settings of the last seven
-were written before their first score, which their files tell.
+No form of the model was chosen on the last twenty-one, but for the whole experts and
+the sorting of megatron-moe-h100, which its sources made necessary; the settings of the
+last thirteen were written before their first score, which their files tell.
 """
 
 from pathlib import Path
@@ -34,7 +35,7 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "nccl-allreduce-a100": (22, 0.07, 0.04),
     "nccl-tests": (64, 0.075, 0.035),
     "tc-shaped-sync": (38, 0.09, 0.025),
-    "simumax-b200": (20, 0.05, 0.02),
+    "simumax-b200": (20, 0.045, 0.01),
     "llm-foundry-h100": (69, 0.034, 0.02),
     "mlperf-gpt3-h100": (4, 0.076, 0.076),
     "mlperf-llama-h100": (4, 0.01, 0.01),
@@ -59,6 +60,12 @@ BOUNDS = {  # rows outside the fit, MAPE and size of the bias
     "tensorpack": (12, 0.092, 0.092),
     "torchgpipe-unet": (6, 0.154, 0.154),
     "torchgpipe-resnet101": (5, 0.143, 0.143),
+    "large-runs-a100": (9, 0.2, 0.2),
+    "llama3-405b-h100": (2, 0.011, 0.011),
+    "fms-fsdp": (6, 0.039, 0.032),
+    "kempner-h200": (14, 0.138, 0.057),
+    "deepspeed-azure": (8, 0.121, 0.121),
+    "megatron-moe-h100": (7, 0.143, 0.08),
 }
 MEMORY = {  # a quantity; rows outside the fit that have it, MAPE
     "simumax-b200": ("memory_allocated_bytes", 6, 0.01),
@@ -73,6 +80,12 @@ NEARLY_FULL = {  # rows that ran, predicted up to 4 % above the device's memory
         "mpt-bf16-1b-g16-s2048-b320",
         "mpt-fp8-3b-g8-s8192-b144",
     },
+}
+TOO_LARGE = {  # rows that ran, of which a plan has no word for what made room
+    "large-runs-a100": {"opt-175b"},  # tensor ranks divide the inputs that are kept
+    "kempner-h200": {"01-1gpu-7b-tp1-dp1"},  # the optimizer's state is in bf16
+    # tensors were freed by hand as soon as nothing read them: 20 and 30 % above here
+    "llama3-405b-h100": {"llama3-405b-8192", "llama3-405b-16384"},
 }
 COLLECTIVES = {  # messages of 1 MB and more, outside the fit: median and p90 of |error|
     "deepbench-allreduce": (0.035, 0.105),
@@ -118,7 +131,7 @@ def test_every_row_has_a_valid_plan(scores, name):
 @pytest.mark.parametrize("name", BOUNDS)
 def test_no_row_that_ran_is_said_not_to_fit(scores, name):
     said = {score.row.id for score in scores[name].too_large}
-    assert said <= NEARLY_FULL.get(name, set())
+    assert said <= NEARLY_FULL.get(name, set()) | TOO_LARGE.get(name, set())
 
 
 @pytest.mark.parametrize("name", ["vtrain-a100-multi", "vtrain-a100-single"])

@@ -46,6 +46,9 @@ CASES = {
     "parallelism.expert_imbalance": plan(
         {"expert": 2, "expert_imbalance": 1.5}, EXPERTS
     ),
+    "parallelism.expert_tensor": plan(
+        {"tensor": 2, "sequence": True, "expert": 2, "expert_tensor": 1}, EXPERTS
+    ),
     "model.sequence_length": plan(
         {"context": 4, "context_balanced": False, "expert": 2}, EXPERTS
     ),

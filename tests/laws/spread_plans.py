@@ -22,6 +22,7 @@ def spread(
     method="ring",
     balanced=True,
     imbalance=1.0,
+    whole=False,
     experts=None,
     model=None,
     **choices,
@@ -34,6 +35,7 @@ def spread(
         method: how keys and values meet.
         balanced: whether pieces are from either end.
         imbalance: of the fullest expert rank.
+        whole: whether tensor ranks have experts of their own.
         experts: of a mixture; its keys of the model.
         model: further keys of it.
         choices: as for `table`.
@@ -52,6 +54,8 @@ def spread(
         "context_balanced": balanced,
         "expert_imbalance": imbalance,
     }
+    if whole:
+        tables["parallelism"]["expert_tensor"] = 1
     tables["cluster"] |= {"nodes": world // per_node, "devices_per_node": per_node}
     return Plan.from_mapping(tables)
 
@@ -75,12 +79,15 @@ def spread_plans(draw, max_degree=3):
     world = tensor * pipeline * replicas
     divisors = [n for n in range(1, world + 1) if world % n == 0]
     imbalance = draw(st.sampled_from([1.0, 1.5])) if expert > 1 else 1.0
+    sequence = tensor > 1 and draw(st.booleans())
+    can_be_whole = sequence and expert > 1 and expert % tensor == 0
     return spread(
         context=context,
         expert=expert,
         method=draw(st.sampled_from(["ring", "all-gather"])),
         balanced=draw(st.booleans()),
         imbalance=imbalance,
+        whole=can_be_whole and draw(st.booleans()),
         experts=EXPERTS if has_experts else None,
         tensor=tensor,
         pipeline=pipeline,
@@ -89,7 +96,7 @@ def spread_plans(draw, max_degree=3):
         microbatches=draw(st.integers(1, 4)),
         layers=pipeline * draw(st.integers(1, 2)),
         hidden=draw(st.sampled_from([64, 512])),
-        sequence=tensor > 1 and draw(st.booleans()),
+        sequence=sequence,
         overlap=draw(st.booleans()),
         overlap_tensor=tensor > 1 and draw(st.booleans()),
         recompute=draw(st.sampled_from(REMATERIALIZE[::2])),

@@ -8,6 +8,8 @@ The rows of a device's tokens are R = e · b · (s / c) · k · h bytes.
 
 import pytest
 
+from models.work import Work
+from simulator.lowering.staged import make_share, plan_passes
 from tests.laws.spread_plans import (
     EXPERTS,
     HEAD,
@@ -115,6 +117,72 @@ def test_under_sequence_parallelism_rows_are_gathered_and_scattered():
         groups * (scatters * part + 2 * LAYERS * K * part),
         groups * (scatters + 2 * LAYERS),
     )
+
+
+def test_tensor_ranks_that_have_whole_experts_are_sent_tokens_as_the_others():
+    """Of the e ranks of a group t are tensor ranks; each sends its R / t rows.
+
+    All-to-all: t · d / e groups of e neighbours. The tensor ranks gather and scatter
+    what dense layers need, as derived above, and nothing for the experts. Of these a
+    device has E / e, each of 3 · h · f, which are on t · d / e devices.
+    """
+    t, d, e = 2, 4, 4
+    rows = mixture(tensor=t, data=d, expert=e, sequence=True, whole=True)
+    calls = 4 * LAYERS * M * t * d // e
+    part = E * B * S * H
+    assert rows["all-to-all", "expert"] == (calls * part * K / t, calls)
+    gathers, scatters = 3 * LAYERS + 3, 2 * LAYERS + 2
+    gathered = (M * d * gathers * part, M * d * gathers)
+    assert rows["all-gather", "tensor"] == gathered
+    scattered = (M * d * scatters * part, M * d * scatters)
+    assert rows["reduce-scatter", "tensor"] == scattered
+    of_one = NUM // e * 3 * H * WIDTH
+    assert rows["all-reduce", "expert-data"] == (e * LAYERS * G * of_one, e)
+
+
+def test_whole_experts_on_every_replica_are_summed_with_all_else():
+    """Where e = t the tensor ranks divide the experts, and every replica has them all.
+
+    A device's part of a block: h · (h + 2 · 4 · 8) / t + h² / t for attention, E · h
+    and two gains of h whole, E / t experts.
+    """
+    t, d = 2, 2
+    rows = mixture(tensor=t, data=d, expert=t, sequence=True, whole=True)
+    assert ("all-reduce", "expert-data") not in rows
+    block = (H * (H + 2 * KV_HEADS * HEAD) + H * H) / t + NUM * H + 2 * H
+    block += NUM * 3 * H * WIDTH / t
+    size, _ = rows["all-reduce", "data"]
+    assert size == t * G * (2 * V * H / t + LAYERS * block + H)
+
+
+@pytest.mark.parametrize(
+    ("choices", "rows"),
+    [
+        ({"data": 4, "expert": 4}, B * S * K),
+        ({"tensor": 2, "data": 4, "expert": 4, "sequence": True}, B * S * K),
+        (
+            {"tensor": 2, "data": 4, "expert": 4, "sequence": True, "whole": True},
+            B * S * K / 2,
+        ),
+        ({"data": 8, "expert": 8}, 0),
+    ],
+)
+def test_a_device_with_several_experts_sorts_their_rows(choices, rows):
+    """At dispatch and combine, forward and back, R bytes are read and written.
+
+    Tensor ranks that divide experts have gathered all rows; whole experts have those
+    of one rank. With one expert a device there is nothing to sort.
+    """
+    plan = spread(experts=EXPERTS, **{"micro": B, "layers": 1, **choices})
+    share = make_share(plan)
+    block = next(x for x in plan.build_model().layers if x.role == "block")
+    passes = plan_passes(plan, block, share)
+    sorting = [
+        item
+        for item in (*passes.forward, *passes.backward)
+        if isinstance(item, Work) and "sorting" in item.name
+    ]
+    assert [item.size for item in sorting] == [2 * E * rows * H] * (4 if rows else 0)
 
 
 @pytest.mark.parametrize("overlap", [False, True])

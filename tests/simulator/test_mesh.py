@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.located.mesh import Mesh
-from simulator.mesh import Degrees
+from simulator.mesh import Degrees, members
 from simulator.workload import Message, Role
 
 # Two tensor, three data, two pipeline ranks: device = (p · 3 + d) · 2 + t.
@@ -91,3 +91,12 @@ def test_folded_groups_are_those_of_all_ranks_once_each(tensor, data, pipeline):
             if axis != "pipeline" or pipeline > 1:
                 devices = list(chain.from_iterable(folded))
                 assert len(set(devices)) == len(devices)
+
+
+def test_whole_experts_are_on_devices_in_a_row():
+    """Two tensor ranks, four replicas: groups of four hold the experts, twice."""
+    degrees = Degrees(tensor=2, data=4, pipeline=1, expert=2, has_whole_experts=True)
+    groups = members(degrees.span("expert"), degrees.plane)
+    assert groups == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    same = members(degrees.span("expert-data"), degrees.plane)
+    assert same == [(0, 4), (1, 5), (2, 6), (3, 7)]

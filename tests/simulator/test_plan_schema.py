@@ -62,6 +62,8 @@ ARITHMETIC = {
     "too-many-devices",
     "too-many-microbatches",
     "virtual-stages-without-interleaving",
+    "whole-experts-against-tensor",
+    "whole-experts-in-part",
     # of models
     "experts-of-another-kind",
     "model-file-is-a-plan",

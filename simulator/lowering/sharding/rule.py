@@ -91,7 +91,7 @@ def sharding_of(plan: Plan) -> Sharding | None:
         stage=mesh.zero,
         shards=mesh.shard,
         copies=mesh.replicas // mesh.shard,
-        expert_shards=mesh.replicas // mesh.expert,
+        expert_shards=mesh.replicas // mesh.expert_ranks,
         element=element_bytes(training.precision),
         gradient=element_bytes(training.gradient_precision),
         prefetch=mesh.prefetch,
