@@ -2,7 +2,7 @@
 
 RehearsalError                 1   ours, unless one of these:
 ├── PlanError                  2   the plan, or a request about it, is wrong
-├── UntimedError               2   a way to run a plan that it has not (`torch_engine`)
+├── UnrunnableError            2   a plan cannot be run so, or not here (`torch_engine`)
 ├── UnknownFormat              2   a picture format that nobody draws (`plot/style.py`)
 ├── Infeasible                 3   the plan is valid, but cannot run
 │   └── DeadlockError          3   its schedule can never finish (`engines/graph.py`)

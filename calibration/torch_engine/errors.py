@@ -12,7 +12,7 @@ class RunError(RehearsalError):
     """Processes that were to run a plan could not, or one of them failed."""
 
 
-class UntimedError(RehearsalError):
+class UnrunnableError(RehearsalError):
     """A plan that cannot be run in the way asked for; the message says why."""
 
     exit_code: ClassVar[int] = 2

@@ -18,7 +18,7 @@ from pathlib import Path
 from runpy import run_path
 from typing import NamedTuple
 
-from calibration.torch_engine.errors import UntimedError
+from calibration.torch_engine.errors import UnrunnableError
 from calibration.torch_engine.serving.places import num_processes, places_of
 from calibration.torch_engine.task import Device
 from simulator.errors import Infeasible
@@ -54,7 +54,7 @@ def backend_of(job: Job, device: Device) -> str:
     """Return what ranks send by; NCCL wants a GPU a rank.
 
     Raises:
-        UntimedError: there is no such device.
+        UnrunnableError: there is no such device.
         Infeasible: its memory does not hold the ranks.
     """
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", num_processes(job.plan)))
@@ -92,10 +92,10 @@ def free_on_devices() -> tuple[Bytes, ...]:
     """Return the free memory of every GPU, asked for in a process of its own [B].
 
     Raises:
-        UntimedError: there is none, or torch cannot use it.
+        UnrunnableError: there is none, or torch cannot use it.
     """
     if not _has_cuda():
-        raise UntimedError(
+        raise UnrunnableError(
             "--device cuda: the torch that is installed is for CPUs only; install one "
             "with CUDA, or write --device cpu"
         )
@@ -105,7 +105,7 @@ def free_on_devices() -> tuple[Bytes, ...]:
     free: list[float] = json.loads(done.stdout) if not done.returncode else []
     if not free:
         said = (done.stderr.strip().splitlines() or ["it sees no GPU"])[-1]
-        raise UntimedError(f"--device cuda: {said}; write --device cpu")
+        raise UnrunnableError(f"--device cuda: {said}; write --device cpu")
     return tuple(free)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from calibration.torch_engine.data.choosing import samples_of
-from calibration.torch_engine.errors import RunError, UntimedError, require_torch
+from calibration.torch_engine.errors import UnrunnableError, require_torch
 from calibration.torch_engine.joining import joined
 from calibration.torch_engine.measured import Measured, measured_of
 from calibration.torch_engine.refusals import refuse
@@ -69,7 +69,7 @@ def run(plan: Plan, options: Options = Options()) -> Measured:
 
     Raises:
         MissingOptional: torch is not installed.
-        UntimedError: there is no such device.
+        UnrunnableError: there is no such device.
         Infeasible: the ranks do not fit on this machine.
         PlanError: something in the plan cannot be run.
         RankError: a rank failed.
@@ -113,16 +113,16 @@ def _refuse_many(plan: Plan, options: Options) -> None:
     """Refuse more processes than this machine can watch, or carry.
 
     Raises:
-        RunError: there are more.
+        UnrunnableError: there are more.
     """
     count, cores = num_processes(plan), os.cpu_count() or 1
     if count > _MOST_RANKS:
-        raise RunError(
+        raise UnrunnableError(
             f"{count} ranks would each be a process of this machine, which takes at "
             f"most {_MOST_RANKS}; make the cluster smaller, or start them by torchrun"
         )
     if options.compute == "real" and plan.world_size > _RANKS_PER_CORE * cores:
-        raise RunError(
+        raise UnrunnableError(
             f"{plan.world_size} ranks would compute on {cores} cores of this machine, "
             f"which takes at most {_RANKS_PER_CORE} a core; make the cluster smaller, "
             "start them by torchrun, or write --compute timed"
@@ -161,9 +161,9 @@ def _world(plan: Plan, options: Options) -> Iterator[World]:
 def _timed(plan: Plan, options: Options) -> Measured:
     """Run a plan's messages on an emulated network while its kernels are waited for."""
     if options.data is not None:
-        raise UntimedError("--compute timed reads no samples; leave --data out")
+        raise UnrunnableError("--compute timed reads no samples; leave --data out")
     if options.network != "emulated":
-        raise UntimedError("--compute timed needs --network emulated")
+        raise UnrunnableError("--compute timed needs --network emulated")
     job: Job = prepare(plan, is_folded=False)
     found = import_module("calibration.torch_engine.timed.running").run_timed(
         job, repeats=options.steps

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from simulator.cli.options import FILE, check_writable, debug_option, writing
+from simulator.cli.options import FILE, debug_option, writing
 
 
 @click.command()
@@ -61,7 +61,6 @@ def calibrate(out: Path, quick: bool, budget: float | None, **options: Any) -> N
         from simulator.errors import MissingOptional  # noqa: PLC0415 - see options
 
         raise MissingOptional("torch, which computes,", "pip install torch")
-    check_writable(out)
     # By name: imports run one way, and calibration is the last.
     measure = import_module("calibration.machine.calibrate").calibrate
     limit = math.inf if budget is None else budget

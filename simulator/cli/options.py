@@ -19,7 +19,23 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+
+class _OutputFile(click.Path):
+    """A file to write, refused before the work begins if it cannot be."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        path = Path(super().convert(value, param, ctx))
+        place = path if path.exists() else path.parent
+        if not place.exists():
+            raise click.UsageError(f"cannot write {path}: there is no folder {place}")
+        if not os.access(place, os.W_OK):
+            raise click.UsageError(f"cannot write {path}: permission denied")
+        return path
+
+
+FILE = _OutputFile(dir_okay=False, path_type=Path)
 
 # `program` looks for the word itself: an error can come before options are parsed.
 debug_option = click.option(
@@ -85,15 +101,6 @@ def check_picture(path: Path | None) -> None:
         from simulator.plot import check_format
 
         check_format(path)
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written, before the work begins."""
-    place = path if path.exists() else path.parent
-    if not place.exists():
-        raise click.UsageError(f"cannot write {path}: there is no folder {place}")
-    if not os.access(place, os.W_OK):
-        raise click.UsageError(f"cannot write {path}: permission denied")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ pytest.importorskip("torch.distributed")
 
 from timed_plans import WIDTH, job_of, needs_emulation
 
-from calibration.torch_engine.errors import UntimedError
+from calibration.torch_engine.errors import UnrunnableError
 from calibration.torch_engine.timed.program import expected_bytes, programs
 from calibration.torch_engine.timed.running import run_timed
 from simulator.results.metrics import ledger
@@ -70,7 +70,7 @@ def test_a_pipeline_sends_activations_there_and_back():
 
 
 def test_a_switch_is_refused():
-    with pytest.raises(UntimedError, match="a graph, not a switch"):
+    with pytest.raises(UnrunnableError, match="a graph, not a switch"):
         programs(job_of(topology="switch"))
 
 

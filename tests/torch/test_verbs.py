@@ -141,5 +141,5 @@ def test_more_ranks_than_cores_can_carry_are_refused(capsys, plan_file, monkeypa
     words = ["--set", "batch.global=4096", "--set", "cluster.nodes=16"]
     words += ["--set", "cluster.network.link=ethernet-10", "--set", "parallelism.data="]
     code, _, err = called(capsys, "run", plan_file, *words)
-    assert code != 0
+    assert code == 2
     assert "ranks would compute on 1 cores of this machine" in err

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from calibration.torch_engine.errors import UntimedError
+from calibration.torch_engine.errors import UnrunnableError
 from simulator.collectives.table import TABLE
 from simulator.job import Job
 from simulator.located.carrier import Arrangement
@@ -107,12 +107,12 @@ def programs(job: Job) -> list[Program]:
         job: with all ranks written out, and on a graph.
 
     Raises:
-        UntimedError: some of it cannot be sent for real.
+        UnrunnableError: some of it cannot be sent for real.
     """
     if job.cluster.devices_per_node != 1:
-        raise UntimedError("timed runs need one device on a node")
+        raise UnrunnableError("timed runs need one device on a node")
     if job.located is None:
-        raise UntimedError("timed runs need a network that is a graph, not a switch")
+        raise UnrunnableError("timed runs need a network that is a graph, not a switch")
     arrangements = [_arrangement(job, op) for op in job.workload.ops]
     receivers = {
         index: found.groups[0][1]
@@ -149,12 +149,14 @@ def _arrangement(job: Job, op: Op) -> Arrangement | None:
     if sent is None:
         return None
     if sent.message.time is not None:
-        raise UntimedError(f"{op.name}: a message with a measured time has no bytes")
+        raise UnrunnableError(f"{op.name}: a message with a measured time has no bytes")
     found = job.located.carrier.arrangement(sent)
     if found is None:
-        raise UntimedError(f"{op.name}: neighbours send unlike sizes, as only it does")
+        raise UnrunnableError(
+            f"{op.name}: neighbours send unlike sizes, as only it does"
+        )
     if len(found.groups) != 1:
-        raise UntimedError(f"{op.name}: {len(found.groups)} groups in one op")
+        raise UnrunnableError(f"{op.name}: {len(found.groups)} groups in one op")
     return found if len(found.groups[0]) > 1 else None
 
 
@@ -175,7 +177,7 @@ def _parts(
             if rank in ops[other].ranks or receivers.get(other) == rank
         ]
         if len(here) < len(op.after) and len(op.ranks) == 1:
-            raise UntimedError(f"{op.name} waits for another rank without a message")
+            raise UnrunnableError(f"{op.name} waits for another rank without a message")
         call = None if found is None else _call(job, op, found, rank)
         is_kernel = call is None
         yield Part(

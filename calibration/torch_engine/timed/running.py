@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from calibration.emulation.network import EmulatedNetwork
 from calibration.emulation.shape import Shape
-from calibration.torch_engine.errors import RunError, UntimedError
+from calibration.torch_engine.errors import RunError, UnrunnableError
 from calibration.torch_engine.seats import in_hosts
 from calibration.torch_engine.timed.program import Kind, programs
 from calibration.torch_engine.timed.task import Walked, walk
@@ -75,7 +75,7 @@ def run_timed(
         watched: context in which the ranks run, for what is done to them meanwhile.
 
     Raises:
-        UntimedError: the plan has something that cannot be sent for real.
+        UnrunnableError: the plan has something that cannot be sent for real.
         EmulationUnavailable: this machine cannot emulate a network.
         RankError: a rank failed; the message names it.
         RunError: something arrived that should not have.
@@ -102,16 +102,16 @@ def cables(section: ClusterSection) -> Wiring:
     matter of the profile.
 
     Raises:
-        UntimedError: there is none, or its routes split, which those of namespaces
+        UnrunnableError: there is none, or its routes split, which those of namespaces
             cannot.
     """
     if section.network is None or section.nodes == 1:
-        raise UntimedError(
+        raise UnrunnableError(
             "cluster.nodes: devices of one node have no network to emulate; spread "
             "them over nodes, or leave --network emulated out"
         )
     if section.network.multipath != "one":
-        raise UntimedError(
+        raise UnrunnableError(
             "cluster.network.multipath: an emulated host has one route to another; "
             'write multipath = "one"'
         )
