@@ -1,1 +1,1 @@
-"""What was measured: published measurements, fits, and later the real runs."""
+"""What was measured, by others and by us: scores, fits, real runs, this machine."""

@@ -19,7 +19,7 @@ from calibration.emulation.exchange import Flow, exchange
 from calibration.emulation.network import EmulatedNetwork
 from calibration.emulation.prediction import Constants, measure_constants, predict
 from calibration.emulation.shape import Shape
-from calibration.statistics import summarize
+from calibration.scoring.statistics import summarize
 from simulator.errors import RehearsalError
 from topologies.graphs.families import build
 from topologies.graphs.wiring import Wiring

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import multiprocessing
 
-from calibration.fit_links import LinkProblem, fit_links
+from calibration.fitting.links import LinkProblem, fit_links
 from calibration.machine.sweep import Say
 from simulator.one_collective.plan import CollectivePlan
 from topologies.units import Seconds, format_quantity, parse_quantity

@@ -23,10 +23,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class _OutputFile(click.Path):
     """A file to write, refused before the work begins if it cannot be."""
 
-    def convert(
+    def convert(  # type: ignore[explicit-override]  # of typing from Python 3.12 on
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path:
-        path = Path(super().convert(value, param, ctx))
+        """Return the path, or refuse it as every other wrong argument."""
+        path = Path(str(super().convert(value, param, ctx)))
         place = path if path.exists() else path.parent
         if not place.exists():
             raise click.UsageError(f"cannot write {path}: there is no folder {place}")

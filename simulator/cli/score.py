@@ -21,7 +21,7 @@ from simulator.cli.options import debug_option, json_option, print_json
 def score(files: Sequence[Path], as_json: bool, rows: bool) -> None:
     """Compare predictions with published measurements."""
     # By name: imports run one way, and calibration is the last.
-    report = import_module("calibration.score").score_files(files, rows=rows)
+    report = import_module("calibration.scoring.score").score_files(files, rows=rows)
     if as_json:
         print_json(report.to_json())
     else:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from calibration.fit_links import read_problem
-from calibration.statistics import summarize
+from calibration.fitting.links import read_problem
+from calibration.scoring.statistics import summarize
 from simulator.api import run, simulate
 from simulator.job import prepare
 from simulator.plan import Plan

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from calibration.fit_kernels import fit_all, read_kernels
+from calibration.fitting.kernels import fit_all, read_kernels
 from topologies.profile_file import load_profile
 
 BOUNDS = {  # MAPE of kernels that the fit did not see, by kind

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.fit_links import fit_links, profile_text, read_problem
+from calibration.fitting.links import fit_links, profile_text, read_problem
 from topologies.profile_file import load_profile
 
 NAMES = [

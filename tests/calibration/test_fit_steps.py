@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.fit_kernels import read_kernels
-from calibration.fit_steps import left_out, step_rows
+from calibration.fitting.kernels import read_kernels
+from calibration.fitting.steps import left_out, step_rows
 
 
 def test_known_constants_come_back_without_any_one_row():

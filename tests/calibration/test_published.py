@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration.score import score_files
+from calibration.scoring.score import score_files
 
 pytestmark = pytest.mark.xdist_group("published")  # one worker prepares for all
 FOLDER = Path(__file__).parents[2] / "calibration" / "published"

@@ -5,9 +5,9 @@ import json
 import jsonschema
 import pytest
 
-import calibration.score
-from calibration.predictions import predict
-from calibration.score import score_files
+import calibration.scoring.score
+from calibration.scoring.predictions import predict
+from calibration.scoring.score import score_files
 from simulator import Plan, simulate
 from simulator.errors import PlanError
 
@@ -267,7 +267,7 @@ def test_text_lists_every_row_if_asked(score, truth):
 
 def test_ctrl_c_keeps_what_is_finished(score, truth, monkeypatch):
     calls = []
-    predict = calibration.score.predict
+    predict = calibration.scoring.score.predict
 
     def interrupted(plan, engine):
         calls.append(plan)
@@ -275,7 +275,7 @@ def test_ctrl_c_keeps_what_is_finished(score, truth, monkeypatch):
             raise KeyboardInterrupt
         return predict(plan, engine)
 
-    monkeypatch.setattr(calibration.score, "predict", interrupted)
+    monkeypatch.setattr(calibration.scoring.score, "predict", interrupted)
     rows = "".join(row(n, "step_time_s", truth.step_time_s) for n in "abc")
     report = score(rows)
     assert report.is_interrupted
@@ -288,7 +288,7 @@ def test_ctrl_c_before_anything_is_finished(score, monkeypatch):
     def interrupted(plan, engine):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(calibration.score, "predict", interrupted)
+    monkeypatch.setattr(calibration.scoring.score, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
         score(row("a", "step_time_s", 1.0))
 

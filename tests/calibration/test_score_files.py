@@ -2,8 +2,8 @@
 
 import pytest
 
-from calibration.files import read_score_file, read_score_files
-from calibration.score import score_files
+from calibration.score_files.files import read_score_file, read_score_files
+from calibration.scoring.score import score_files
 from simulator.errors import PlanError
 
 PLAN = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration.score import score_files
+from calibration.scoring.score import score_files
 
 PATH = Path(__file__).parents[2] / "calibration" / "published" / "zero-bubble.toml"
 TIE = 0.005  # of a step time; the paper prints three digits of its inverse

@@ -7,7 +7,7 @@ values, projection, gate, up, down; every second one is computed again.
 
 import pytest
 
-from calibration.predictions import predict_training
+from calibration.scoring.predictions import predict_training
 from models.work import Share
 from simulator.job import prepare
 from simulator.lowering.keeping import repeated_operators

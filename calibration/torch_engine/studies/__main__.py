@@ -7,7 +7,7 @@
     python -m calibration.torch_engine.studies capacity
     python -m calibration.torch_engine.studies again real
 
-The first needs `python -m calibration.fit_links gloo-emulated` after it; `all` does
+The first needs `python -m calibration.fitting.links gloo-emulated` after it; `all` does
 everything in this order. A study keeps every row that has run; `--resume` goes on with
 those that have not. `again` predicts the rows of a file anew, and runs nothing.
 """
@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from calibration import fit_links
+from calibration.fitting import links
 from calibration.torch_engine.errors import RankError
 from calibration.torch_engine.studies import (
     capacity,
@@ -50,8 +50,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Do what is asked and return the exit code."""
     parser = argparse.ArgumentParser(prog=results.PROGRAM)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    links = verbs.add_parser("links", help="measure a cable between two hosts")
-    links.add_argument("--repeats", type=int, default=9, help="of each case")
+    cable = verbs.add_parser("links", help="measure a cable between two hosts")
+    cable.add_argument("--repeats", type=int, default=9, help="of each case")
     for name, what in (("study", "timed kernels"), ("real", "real kernels")):
         _add_study(verbs.add_parser(name, help=f"predict random plans, run {what}"))
     order = verbs.add_parser("orders", help="run rings in right and wrong orders")
@@ -213,7 +213,7 @@ def _print(line: str) -> None:
 def _all(given: argparse.Namespace) -> None:
     given.repeats = 9
     _links(given)
-    fit_links.main([_LINKS])
+    links.main([_LINKS])
     given.repeats = 3
     _timed(given)
     _real(given)

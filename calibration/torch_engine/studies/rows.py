@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from calibration.statistics import Errors, summarize
+from calibration.scoring.statistics import Errors, summarize
 from calibration.torch_engine.studies import results
 from topologies.units import Count, Ratio, Seconds
 

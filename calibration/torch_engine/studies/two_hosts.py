@@ -1,7 +1,7 @@
 """What a cable between two hosts gives messages of gloo: the only thing calibrated.
 
     python -m calibration.torch_engine.studies links
-    python -m calibration.fit_links gloo-emulated
+    python -m calibration.fitting.links gloo-emulated
 
 The first writes `calibration/measured/gloo-two-hosts.csv`, a row for every rate,
 collective and size; the second fits the constants of a profile on these rows. No

@@ -1,17 +1,16 @@
 """Fitting what a device gives single kernels to published timings of kernels.
 
-    python -m calibration.fit_kernels b200
+    python -m calibration.fitting.kernels b200
 
 A file in `calibration/fits/kernels` names a device, a table of kernels beside the score
 files, and the constants of a profile that the kernels show, with bounds. Least squares
-on log(predicted ÷ measured) over every n-th row of a kind, as in `calibration.fit`; the
+on log(predicted ÷ measured) over every n-th row of a kind, as in `profile.py`; the
 other rows are reported apart. The values go to `[constants]` of the profile's file in
 `calibration/fits/links` by hand, where a test compares them.
 
 What single kernels do not show, such as how much longer they take within a step, is
 fitted on the steps that a file names under `[steps]`, with the others as they are
-(`calibration.fit_steps`); how far each constant moves if a row is left out is printed
-beside it.
+(`steps.py`); how far each constant moves if a row is left out is printed beside it.
 
 Limits: a call from Python takes longer than a short kernel, so that rows below the
 shortest time are neither fitted nor reported.
@@ -31,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from calibration.fit_steps import fit_steps, left_out, step_rows
-from calibration.statistics import Errors, summarize
+from calibration.fitting.steps import fit_steps, left_out, step_rows
+from calibration.scoring.statistics import Errors, summarize
 from models.flash_attention import FlashAttention
 from models.work import Share, Work, matrix_work
 from simulator.mesh import Degrees
@@ -43,8 +42,8 @@ from topologies.profile import Profile
 from topologies.profile_file import load_profile
 from topologies.units import Flop, Seconds, parse_quantity
 
-FOLDER = Path(__file__).parent / "fits" / "kernels"
-PUBLISHED = Path(__file__).parent / "published"
+FOLDER = Path(__file__).parents[1] / "fits" / "kernels"
+PUBLISHED = Path(__file__).parents[1] / "published"
 _LOSS_SCALE = 0.02  # residuals beyond count linearly
 _ELEMENT = 2.0
 _SUM_BYTES = {"": 0.0, "bf16": 2.0, "fp32": 6.0}

@@ -27,7 +27,7 @@ SPEEDUPS: dict[str, str] = {"speedup": "samples_per_s", "flop_speedup": "flop_pe
 samples, or the model's FLOP, by which networks that grow with the devices compare."""
 
 CONSTANT_MFU = "constant-mfu"
-"""The one baseline that is computed here (`calibration.baselines`)."""
+"""The one baseline that is computed here (`calibration.scoring.baselines`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@
     fit = true                                # used in fitting; false if left out
 
 Everything wrong with a file is a `PlanError` whose lines begin `file:line:column`.
-That a row's plan is invalid is not: the score counts such rows (`calibration.score`).
+That a row's plan is invalid is not: the score counts such rows.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from calibration.reading import FaultList, Reading
-from calibration.row_entries import entry_rows
-from calibration.row_table import table_rows
-from calibration.score_file import (
+from calibration.score_files.reading import FaultList, Reading
+from calibration.score_files.records import (
     CONSTANT_MFU,
     QUANTITIES,
     SPEEDUPS,
@@ -38,8 +36,10 @@ from calibration.score_file import (
     Row,
     ScoreFile,
 )
-from calibration.tables import Table, read_table
-from calibration.values import is_whole, positive
+from calibration.score_files.row_entries import entry_rows
+from calibration.score_files.row_table import table_rows
+from calibration.score_files.tables import Table, read_table
+from calibration.score_files.values import is_whole, positive
 from simulator.errors import Fault, PlanError
 from simulator.plans.fields import shown
 from simulator.plans.hints import choices

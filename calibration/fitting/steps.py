@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from calibration.files import read_score_files
-from calibration.fit_rows import Chosen, Rows, lowered_rows
-from calibration.repricing import Numbers
+from calibration.fitting.repricing import Numbers
+from calibration.fitting.rows import Chosen, Rows, lowered_rows
+from calibration.score_files.files import read_score_files
 from topologies.profile import Profile
 
-_PUBLISHED = Path(__file__).parent / "published"
+_PUBLISHED = Path(__file__).parents[1] / "published"
 _LOSS_SCALE = 0.02  # residuals beyond count linearly
 _STEP = 2e-3  # relative, since the longest path has kinks
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calibration.reading import FaultList
-from calibration.repricing import unit_of
+from calibration.fitting.repricing import unit_of
+from calibration.score_files.reading import FaultList
 from simulator.errors import PlanError
 from simulator.plans.hints import choices
 from simulator.plans.reading import read_mapping
@@ -25,7 +25,7 @@ from topologies.profile_file import (
 )
 from topologies.units import Ratio, UnitError, parse_quantity
 
-FITS = Path(__file__).parent / "fits"
+FITS = Path(__file__).parents[1] / "fits"
 _KINDS = ("fitted", "fixed", "same")
 _SETTINGS = ("profile", "title", "on", "loss_scale", "folds")
 

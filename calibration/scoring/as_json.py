@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from calibration.statistics import Errors
+from calibration.scoring.statistics import Errors
 
 if TYPE_CHECKING:
-    from calibration.scores import BaselineScore, FileScore, RowScore, ScoreReport
+    from calibration.scoring.scores import (
+        BaselineScore,
+        FileScore,
+        RowScore,
+        ScoreReport,
+    )
 
 
 def report_json(report: ScoreReport) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command `python -m calibration.fit`, and the profile file that it writes."""
+"""The command of `profile.py`, and the profile file that it writes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from platform import python_version
 
 import numpy as np
 
-from calibration.declaration import Declaration, declared_names
-from calibration.fit import Fit, fit_named
-from calibration.repricing import unit_of
+from calibration.fitting.declaration import Declaration, declared_names
+from calibration.fitting.profile import Fit, fit_named
+from calibration.fitting.repricing import unit_of
 from simulator.errors import RehearsalError
 from simulator.plans.dumping import toml_key, toml_value
 from topologies.profile_file import PROFILES, parse_profile
@@ -27,7 +27,7 @@ _DIGITS = 4
 def run(arguments: Sequence[str]) -> int:
     """Fit, say how well, and write the profile; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m calibration.fit",
+        prog="python -m calibration.fitting.profile",
         description="Fit a profile's constants to published step times.",
     )
     parser.add_argument("name", help=f"a declared fit: {', '.join(declared_names())}")
@@ -103,7 +103,7 @@ def profile_text(fitted: Fit, date: str) -> str:
     )
     tables = declaration.nested(texts)
     lines = [
-        f"# Written by `python -m calibration.fit {declaration.profile}`;",
+        f"# Written by `python -m calibration.fitting.profile {declaration.profile}`;",
         f"# its bounds stand in calibration/fits/{declaration.profile}.toml.",
         f"title = {toml_value(declaration.title)}",
         f"basis = {toml_value(basis)}",

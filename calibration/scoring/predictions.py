@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calibration.score_file import QUANTITIES
+from calibration.score_files.records import QUANTITIES
 from simulator.api import simulate
 from simulator.engines.graph import raise_deadlock
 from simulator.engines.longest_path import longest_path

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from calibration.predictions import CollectivePrediction, Prediction
-from calibration.score_file import Baseline, Row, ScoreFile
-from calibration.score_json import report_json
-from calibration.score_text import report_text
-from calibration.statistics import Errors, summarize
+from calibration.score_files.records import Baseline, Row, ScoreFile
+from calibration.scoring.as_json import report_json
+from calibration.scoring.as_text import report_text
+from calibration.scoring.predictions import CollectivePrediction, Prediction
+from calibration.scoring.statistics import Errors, summarize
 from simulator.results.result import Engine
 
 

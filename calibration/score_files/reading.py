@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from calibration.score_file import QUANTITIES
+from calibration.score_files.records import QUANTITIES
 from simulator.errors import Fault
 from simulator.plans.fields import shown
 from simulator.plans.hints import choices

@@ -1,6 +1,6 @@
 """Constants that suit some rows best: weighted least squares under a soft loss.
 
-The residual of a row is log(predicted / measured); see `calibration.fit` for why.
+The residual of a row is log(predicted / measured); see `profile.py` for why.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from calibration.declaration import Declaration
-from calibration.fit_rows import Chosen, Rows
-from calibration.repricing import Numbers, with_constants
+from calibration.fitting.declaration import Declaration
+from calibration.fitting.repricing import Numbers, with_constants
+from calibration.fitting.rows import Chosen, Rows
 
 _STEP = 1e-4  # of a log, for derivatives
 _MARGIN = 0.0002  # of a log: the solver wants to begin inside the bounds

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from calibration.reading import Reading
-from calibration.score_file import QUANTITIES, Row
-from calibration.values import positive
+from calibration.score_files.reading import Reading
+from calibration.score_files.records import QUANTITIES, Row
+from calibration.score_files.values import positive
 from simulator.plans.fields import shown
 from simulator.plans.hints import choices, nearest
 from simulator.plans.places import KeyPath

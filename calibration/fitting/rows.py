@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.repricing import Kernels, Numbers, Structure, structure
-from calibration.score import row_plan
-from calibration.score_file import ScoreFile
+from calibration.fitting.repricing import Kernels, Numbers, Structure, structure
+from calibration.score_files.records import ScoreFile
+from calibration.scoring.score import row_plan
 from simulator.errors import Fault, PlanError
 from simulator.plan import Plan
 from topologies.profile import Profile

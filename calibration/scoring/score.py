@@ -16,24 +16,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
-from calibration.baselines import constant_mfu
-from calibration.files import read_score_files
-from calibration.predictions import CollectivePrediction, Prediction, predict
-from calibration.score_file import (
+from calibration.score_files.files import read_score_files
+from calibration.score_files.records import (
     CONSTANT_MFU,
     SPEEDUPS,
     Baseline,
     Row,
     ScoreFile,
 )
-from calibration.scores import (
+from calibration.scoring.baselines import constant_mfu
+from calibration.scoring.predictions import CollectivePrediction, Prediction, predict
+from calibration.scoring.scores import (
     BaselineScore,
     Comparison,
     FileScore,
     RowScore,
     ScoreReport,
 )
-from calibration.statistics import summarize
+from calibration.scoring.statistics import summarize
 from simulator.errors import Fault, PlanError, RehearsalError
 from simulator.one_collective.plan import CollectivePlan, is_collective
 from simulator.plan import Plan

@@ -1,6 +1,6 @@
 """How far are single convolutions off? DeepBench's rows, kernel by kernel.
 
-    python -m calibration.kernels
+    python -m calibration.scoring.kernels
 
 prints, for each device, format and direction, the errors of the matrix product alone
 and of the fastest algorithm, under the generic profile. No constant was fitted
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from calibration.statistics import Errors, summarize
+from calibration.scoring.statistics import Errors, summarize
 from models.operators import Convolution
 from models.work import Direction, Share, Work
 from simulator.convolutions.choice import fastest
@@ -27,7 +27,7 @@ from topologies.catalogue import device
 from topologies.profile_file import load_profile
 from topologies.units import Seconds, parse_quantity
 
-FILE = Path(__file__).parent / "published" / "deepbench-convolution.csv"
+FILE = Path(__file__).parents[1] / "published" / "deepbench-convolution.csv"
 PRODUCT = ("implicit-gemm",)
 _DIRECTIONS: tuple[Direction, ...] = ("forward", "input", "weight")
 

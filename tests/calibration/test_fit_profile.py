@@ -6,12 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.declaration import FITS, Declaration, Fitted, Fixed, read_declaration
-from calibration.files import read_score_files
-from calibration.fit import fit
-from calibration.fit_file import profile_text
-from calibration.fit_rows import Rows, folds, lowered_rows
-from calibration.repricing import structure, unit_of, with_constants
+from calibration.fitting.declaration import (
+    FITS,
+    Declaration,
+    Fitted,
+    Fixed,
+    read_declaration,
+)
+from calibration.fitting.profile import fit
+from calibration.fitting.profile_file import profile_text
+from calibration.fitting.repricing import structure, unit_of, with_constants
+from calibration.fitting.rows import Rows, folds, lowered_rows
+from calibration.score_files.files import read_score_files
 from simulator import Plan, simulate
 from simulator.errors import PlanError
 from topologies.profile_file import load_profile, parse_profile

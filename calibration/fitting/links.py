@@ -1,12 +1,12 @@
 """Fitting what links give collectives to timings of collectives, others' or our own.
 
-    python -m calibration.fit_links deepbench-plx8
+    python -m calibration.fitting.links deepbench-plx8
 
 A file in `calibration/fits/links` is the profile that will be written, with first
 guesses for numbers, and a table `[bounds]` of those that the fit may move: two bounds,
 or the name of another constant to follow. Rows are those of one score file that are
 marked as fitted on and name the profile. Least squares on log(predicted ÷ measured),
-as in `calibration.fit`.
+as in `calibration.fitting.profile`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from calibration.files import read_score_file
-from calibration.score import row_plan
+from calibration.score_files.files import read_score_file
+from calibration.scoring.score import row_plan
 from simulator.one_collective.plan import CollectivePlan
 from simulator.one_collective.result import predict_collective
 from simulator.plans.dumping import toml_key, toml_value
@@ -38,7 +38,7 @@ from topologies.profile_file import (
 )
 from topologies.units import Seconds, format_quantity, parse_quantity
 
-FOLDER = Path(__file__).parent / "fits" / "links"
+FOLDER = Path(__file__).parents[1] / "fits" / "links"
 _SOURCES = ("published", "measured")
 _LOSS_SCALE = 0.02  # unless the file says another: residuals beyond count linearly
 _DIGITS = 4  # of a constant in a profile
@@ -114,7 +114,7 @@ def read_problem(name: str) -> LinkProblem:
 
 def _source(name: str) -> Path:
     """Return the score file of a name: others' measurements, or our own."""
-    paths = [Path(__file__).parent / folder / f"{name}.toml" for folder in _SOURCES]
+    paths = [Path(__file__).parents[1] / folder / f"{name}.toml" for folder in _SOURCES]
     return next((path for path in paths if path.is_file()), paths[0])
 
 
@@ -139,7 +139,7 @@ def profile_text(problem: LinkProblem, values: Sequence[float]) -> str:
     table = problem.filled(values, _DIGITS)
     errors = np.abs(problem.times(values) / problem.measured - 1)
     lines = [
-        f"# Written by `python -m calibration.fit_links {problem.name}`;",
+        f"# Written by `python -m calibration.fitting.links {problem.name}`;",
         f"# its bounds stand in calibration/fits/links/{problem.name}.toml.",
     ]
     lines += [

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from calibration.score_file import QUANTITIES
-from calibration.statistics import Errors
+from calibration.score_files.records import QUANTITIES
+from calibration.scoring.statistics import Errors
 from simulator.reporting.columns import aligned
 from topologies.units import format_memory, format_quantity
 
 if TYPE_CHECKING:
-    from calibration.scores import BaselineScore, FileScore, RowScore, ScoreReport
+    from calibration.scoring.scores import (
+        BaselineScore,
+        FileScore,
+        RowScore,
+        ScoreReport,
+    )
 
 _WORST = 5
 _HEADING = ("", "rows", "MAPE", "bias", "median", "p90", "worst")

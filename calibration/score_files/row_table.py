@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from calibration.reading import Reading
-from calibration.score_file import QUANTITIES, Row
-from calibration.tables import Table
-from calibration.values import is_near_whole, is_number, is_whole, positive
+from calibration.score_files.reading import Reading
+from calibration.score_files.records import QUANTITIES, Row
+from calibration.score_files.tables import Table
+from calibration.score_files.values import is_near_whole, is_number, is_whole, positive
 from simulator.plans.fields import shown
 from simulator.plans.hints import choices
 from simulator.plans.overrides import parse_value

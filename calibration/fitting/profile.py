@@ -1,6 +1,6 @@
 """Fitting the constants of a profile to published step times.
 
-    python -m calibration.fit a100
+    python -m calibration.fitting.profile a100
 
 Least squares on log(predicted ÷ measured), by the exact analytical engine, over the
 rows that score files mark as fitted on. The logs of the constants are moved, so that
@@ -23,11 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.declaration import Declaration, read_declaration
-from calibration.files import read_score_files
-from calibration.fit_rows import Chosen, Rows, folds, lowered_rows
-from calibration.least_squares import Problem, Solution, bounds, solve
-from calibration.repricing import Numbers
+from calibration.fitting.declaration import Declaration, read_declaration
+from calibration.fitting.least_squares import Problem, Solution, bounds, solve
+from calibration.fitting.repricing import Numbers
+from calibration.fitting.rows import Chosen, Rows, folds, lowered_rows
+from calibration.score_files.files import read_score_files
 from topologies.units import Ratio
 
 _AT_BOUND = 0.002  # of a log: a constant so near a bound is said to be at it
@@ -141,7 +141,7 @@ def fit_named(name: str) -> Fit:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the fit that the command line names, and write its profile."""
-    from calibration.fit_file import run  # noqa: PLC0415 - it reads this module
+    from calibration.fitting.profile_file import run  # noqa: PLC0415 - it reads this module
 
     return run(sys.argv[1:] if arguments is None else arguments)
 

@@ -1,0 +1,1 @@
+"""How far off predictions are, row by row and file by file."""
