@@ -20,6 +20,7 @@ MALFORMED = sorted((ROOT / "tests" / "malformed").glob("*.toml"))
 ARITHMETIC = {
     *("device-file-missing", "device-file-is-a-plan"),
     "batch-not-whole",
+    "blocks-against-chunks",
     "blocks-not-whole",
     "context-against-tokens",
     "context-of-images",
@@ -62,6 +63,7 @@ ARITHMETIC = {
     "too-many-devices",
     "too-many-microbatches",
     "virtual-stages-without-interleaving",
+    "vocabulary-not-padded",
     "whole-experts-against-tensor",
     "whole-experts-in-part",
     # of models
