@@ -30,6 +30,7 @@ class Measures:
         mfu: model FLOP/s over peak [1].
         breakdown: parts of the step, averaged over devices.
         memory_peak_bytes: on the fullest device [B].
+        memory_capacity_bytes: of a device [B].
     """
 
     devices: int
@@ -41,6 +42,7 @@ class Measures:
     mfu: Ratio
     breakdown: Breakdown
     memory_peak_bytes: Bytes
+    memory_capacity_bytes: Bytes
 
     @property
     def flop_per_s(self) -> FlopPerSecond:
@@ -97,6 +99,7 @@ def measures_of(result: Result) -> Measures:
         mfu=result.mfu,
         breakdown=result.breakdown,
         memory_peak_bytes=result.memory_peak_bytes,
+        memory_capacity_bytes=result.job.cluster.device.memory,
     )
 
 

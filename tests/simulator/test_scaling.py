@@ -46,6 +46,7 @@ def made(devices, rate, *, status="completed", **seconds_per_sample) -> Point:
         mfu=0.5,
         breakdown=shares,
         memory_peak_bytes=1.0,
+        memory_capacity_bytes=2.0,
     )
     return Point(
         settings={NODES: devices},
