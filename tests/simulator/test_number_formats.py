@@ -158,7 +158,10 @@ def test_gathers_for_products_carry_fp8_and_sums_do_not():
 @pytest.mark.parametrize("topology", ["switch", "ring"])
 def test_scales_of_a_stage_are_agreed_on_by_a_tree(topology):
     small = in_engine_fp8("stage", tensor=2, data=2, microbatches=2)
-    rows, _ = simulate(small.replace({"cluster.network.topology": topology})).messages
+    apart = {"cluster.nodes": 4, "cluster.devices_per_node": 1}
+    result = simulate(small.replace({"cluster.network.topology": topology} | apart))
+    assert (topology == "ring") == (result.job.located is not None)
+    rows, _ = result.messages
     agreed = {row.kind.algorithm for row in rows if row.kind.axis == "stage"}
     assert {"tree"} == agreed
 
