@@ -18,6 +18,7 @@ shortest time are neither fitted nor reported.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import sys
 import tomllib
@@ -235,8 +236,10 @@ def _ranges(problem: KernelProblem, values: Mapping[str, float]) -> dict[str, st
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the fit that the command line names, and print values and errors."""
-    (name,) = sys.argv[1:] if arguments is None else arguments
-    problem = read_kernels(name)
+    parser = argparse.ArgumentParser(prog="python -m calibration.fitting.kernels")
+    known = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    parser.add_argument("name", choices=known, metavar="NAME")
+    problem = read_kernels(parser.parse_args(arguments).name)
     values = fit_all(problem)
     ranges = _ranges(problem, values)
     lines = [

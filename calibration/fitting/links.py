@@ -11,6 +11,7 @@ as in `calibration.fitting.profile`.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -204,7 +205,10 @@ def _time(plan: CollectivePlan, profile: Profile) -> Seconds:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the fits that the command line names, and write their profiles."""
-    for name in sys.argv[1:] if arguments is None else arguments:
+    parser = argparse.ArgumentParser(prog="python -m calibration.fitting.links")
+    known = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    parser.add_argument("names", nargs="+", choices=known, metavar="NAME")
+    for name in parser.parse_args(arguments).names:
         problem = read_problem(name)
         text = profile_text(problem, fit_links(problem))
         (PROFILES / f"{name}.toml").write_text(text, "utf-8")

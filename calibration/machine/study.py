@@ -10,6 +10,7 @@ plans' own operators, each timed by itself just before.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
@@ -155,14 +156,18 @@ def line(row: Row) -> str:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study that the command line names."""
-    profile, out = map(Path, arguments[:2])
-    name = arguments[2] if len(arguments) > 2 else "cpu"
+    parser = argparse.ArgumentParser(prog="python -m calibration.machine.study")
+    parser.add_argument("profile", type=Path, help="that predicts")
+    parser.add_argument("out", type=Path, help="file to write")
+    parser.add_argument("study", nargs="?", choices=sorted(STUDIES), default="cpu")
+    given = parser.parse_args(arguments)
+    profile, out = given.profile, given.out
     quieten()
     begin, rows = time.monotonic(), []
     one = Study(profile, say=lambda _: None)
-    for model, sizes in STUDIES[name]:
+    for model, sizes in STUDIES[given.study]:
         for samples in sizes:
             rows.append(one.row(model, samples))
             sys.stdout.write(f"{line(rows[-1])}\n")
@@ -174,4 +179,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

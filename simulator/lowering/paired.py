@@ -157,7 +157,7 @@ def _emit_turn(
 def _run_body(emitter: Emitter, run: Run, phase: Phase) -> Body:
     """Return the body of some kernels; of equal layers, one is priced for all.
 
-    They are known by identity: stages keep them.
+    They are known by identity, which lasts as long as the body that holds them.
     """
     key = ("run", phase, *((id(item), own) for item, own in run))
     if key not in emitter.bodies:

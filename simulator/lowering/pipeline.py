@@ -196,8 +196,8 @@ def _sums_within(emitter: Emitter, plan: Plan, action: Action) -> tuple[Hashable
     A backward of torch's DDP returns when its buckets are summed, so that a pipeline
     hands its gradients on after that. Passes in two parts are not DDP's.
 
-    Source: torch 2.13, c10/d/reducer.cpp, finalize_backward, and
-        distributed/pipelining/stage.py, backward_maybe_with_nosync.
+    Source: torch 2.13, distributed/pipelining/stage.py, backward_maybe_with_nosync,
+        and, from memory, c10/d/reducer.cpp, finalize_backward.
     """
     mesh = plan.parallelism
     is_whole = action.kind == "B" and not DESIGNS[mesh.schedule].has_parts
