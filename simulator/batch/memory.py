@@ -29,7 +29,6 @@ def peak_memory(context: Context) -> Bytes:
     if plan.parallelism.schedule == "gpipe":
         is_all_first = is_all_first | (chunks == 1)
     ending = where(is_all_first, microbatches * chunks, (chunks - 1) * pipeline + 1)
-    heads = where(is_all_first, microbatches, 1.0) * head
     last = minimum(ending, microbatches * chunks) * blocks
     parameters = context.parameters()
     in_block, in_head = layers.during
